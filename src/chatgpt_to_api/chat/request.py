@@ -1,0 +1,168 @@
+"""The canonical request: what a client asks for, free of any dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Opaque(msgspec.Struct, frozen=True):
+    """A vendor's own part of a block (a thinking signature, encrypted reasoning), byte for byte."""
+
+    dialect: str
+    data: str
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """A piece of text. ``vendor`` keeps what one vendor alone understands (``cache_control``)."""
+
+    text: str
+    vendor: Mapping[str, Any] | None = None
+
+
+class Image(msgspec.Struct, frozen=True, tag="image"):
+    """A picture by URL (http, https or data). ``detail`` as OpenAI names it."""
+
+    url: str
+    detail: str | None = None
+    vendor: Mapping[str, Any] | None = None
+
+
+class Audio(msgspec.Struct, frozen=True, tag="audio"):
+    """Sound the model is to hear: base64 ``data`` in ``format`` (``wav``, ``mp3``)."""
+
+    data: str
+    format: str
+    vendor: Mapping[str, Any] | None = None
+
+
+class File(msgspec.Struct, frozen=True, tag="file"):
+    """A document: base64 data URL ``data``, or the ``file_id`` of an upstream's file store."""
+
+    data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    vendor: Mapping[str, Any] | None = None
+
+
+class Reasoning(msgspec.Struct, frozen=True, tag="reasoning"):
+    """What the model thought; ``opaque`` goes back unchanged to the dialect it came from."""
+
+    text: str
+    opaque: Opaque | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
+    """The model's own refusal, as text."""
+
+    text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A call the model made. ``arguments`` is the JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+    opaque: Opaque | None = None
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
+    """What a tool call gave back."""
+
+    call_id: str
+    parts: tuple[Text | Image | File, ...]
+    is_error: bool = False
+
+
+Part: TypeAlias = Text | Image | Audio | File | Reasoning | Refusal | ToolCall | ToolResult
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of one author. Equal messages encode to equal bytes upstream."""
+
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function the model may call. ``schema`` is a JSON Schema of its arguments."""
+
+    name: str
+    description: str | None = None
+    schema: Mapping[str, Any] | None = None
+    strict: bool | None = None
+
+
+class NamedTool(msgspec.Struct, frozen=True):
+    """The one tool that must be called."""
+
+    name: str
+
+
+class AllowedTools(msgspec.Struct, frozen=True):
+    """Only these tools may (``auto``) or must (``required``) be called."""
+
+    names: tuple[str, ...]
+    mode: Literal["auto", "required"] = "auto"
+
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | NamedTool | AllowedTools
+
+
+class JsonFormat(msgspec.Struct, frozen=True):
+    """The answer must be JSON; with ``schema`` it must also fit it."""
+
+    schema: Mapping[str, Any] | None = None
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """How the next token is chosen. None means: not said, the upstream's default holds."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+
+class Continuation(msgspec.Struct, frozen=True):
+    """A cut answer to be written on: the backend's conversation and the cut message's id."""
+
+    conversation_id: str
+    message_id: str
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to a model, whatever dialect it came in.
+
+    ``extras`` keeps, under the client dialect's own names, every parameter that has no canonical
+    field and was really given (no nulls): an upstream of the same dialect passes them on, others list
+    them as ignored. ``continuation`` is set by a decoder's ``follow_up`` only; then ``messages``
+    is what was asked before and is not sent again.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    stream: bool = False
+    include_usage: bool = False
+    n: int = 1
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    json: JsonFormat | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    continuation: Continuation | None = None

@@ -1,0 +1,1 @@
+"""One room per wire dialect: messages (typed JSON), door (client side), upstream (backend side)."""

@@ -1,0 +1,227 @@
+"""The contracts every dialect keeps: doors on the client side, upstreams on the backend side.
+
+Codecs are sans-IO: what they need of clocks, chance and credentials is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from chatgpt_to_api.chat.events import ChatEvent
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.errors import GatewayError
+from chatgpt_to_api.wire.http import Headers, HttpReply, HttpRequest, ReplyHead, RequestHead
+from chatgpt_to_api.wire.secret import Access
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Identity of one reply, made by the gateway: a unique hex ``id`` and Unix time in seconds."""
+
+    id: str
+    created: int
+
+
+class Ids(Protocol):
+    """A source of unique ids, handed to codecs that must put fresh ones on the wire."""
+
+    def uuid4(self) -> str:
+        """Return a fresh random UUID, version 4, as text."""
+        ...
+
+
+class Asked(Protocol):
+    """One client request after its first, cheap, validating decode.
+
+    ``affinity`` is a stable session key the dialect itself offers (``prompt_cache_key`` …) or b"";
+    ``opening`` identifies the beginning of the conversation (system and first user message) and is
+    b"" for a first turn, that is while no assistant turn is in the messages.
+    """
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def affinity(self) -> bytes: ...
+    @property
+    def opening(self) -> bytes: ...
+
+    def request(self) -> ChatRequest:
+        """Translate lane: the whole request in canonical form. Raises InvalidRequest."""
+        ...
+
+    def relayed(self, model: str, *, ask_usage: bool) -> bytes:
+        """Relay lane: the client's own JSON with only ``model`` and ``stream_options`` changed."""
+        ...
+
+
+class ReplyEncoder(Protocol):
+    """Client side of one reply. Streaming uses ``feed`` and ``failure``, whole replies ``complete``."""
+
+    def headers(self) -> Headers:
+        """Content type and the like of a streamed reply."""
+        ...
+
+    def feed(self, events: Sequence[ChatEvent]) -> bytes:
+        """All events of one read at once → bytes to send; terminal bytes come with the end."""
+        ...
+
+    def end(self) -> bytes:
+        """Bytes that close a good stream (``data: [DONE]``) once every choice has finished."""
+        ...
+
+    def keep_alive(self) -> bytes:
+        """Bytes that keep an idle stream open and mean nothing (an SSE comment)."""
+        ...
+
+    def complete(self, events: Sequence[ChatEvent]) -> HttpReply:
+        """The whole reply of a request that did not ask for a stream."""
+        ...
+
+    def failure(self, error: GatewayError) -> bytes:
+        """The dialect's in-band error, once content has left; nothing follows it."""
+        ...
+
+
+class Door(Protocol):
+    """Client side of a dialect."""
+
+    dialect: str
+
+    def ask(self, head: RequestHead, body: bytes) -> Asked:
+        """Decode and check a request. Raises InvalidRequest naming ``param``."""
+        ...
+
+    def reply(self, asked: Asked, stamp: Stamp) -> ReplyEncoder:
+        """The encoder of this request's reply."""
+        ...
+
+    def failure(self, error: GatewayError) -> HttpReply:
+        """A whole error reply; works before anything was decoded."""
+        ...
+
+
+CredentialEffect: TypeAlias = Literal["none", "invalid", "cool", "backoff"]
+UpstreamEffect: TypeAlias = Literal["none", "cool", "count"]
+Retry: TypeAlias = Literal["never", "next_credential", "again", "next_candidate"]
+
+
+class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
+    """What a failed call means for the client, the credential, the upstream and the retry.
+
+    ``credential``: ``invalid`` until replaced; ``cool`` for ``cool_for`` seconds; ``backoff``:
+    cool with doubling waits because the upstream gave no time. ``only_model`` limits both to the
+    model asked for. ``upstream``: ``cool`` the whole upstream for ``cool_for`` seconds, or ``count``
+    for its circuit breaker. ``retry``: ``never``; ``next_credential`` at once; ``again`` with backoff
+    (any credential, then the next candidate); ``next_candidate`` (this upstream is useless now).
+    ``reason`` is a short phrase for people, kept with the cool-down; it never holds a secret.
+    """
+
+    error: GatewayError
+    reason: str
+    credential: CredentialEffect = "none"
+    upstream: UpstreamEffect = "none"
+    retry: Retry = "never"
+    cool_for: float | None = None
+    only_model: bool = False
+
+
+class ReplyDecoder(Protocol):
+    """Backend side of one reply: bytes in, canonical events out; sans-IO.
+
+    A decoder's failure is an event (``Failed``), never an exception. ``fault`` then says what that
+    failure means for retries and the pool, where it came before any content.
+    """
+
+    @property
+    def fault(self) -> UpstreamFault | None: ...
+
+    def feed(self, data: bytes) -> list[ChatEvent]:
+        """Take the next bytes, cut anywhere; any chunking gives the same meaning."""
+        ...
+
+    def eof(self) -> list[ChatEvent]:
+        """The body has ended; a cut-off reply is a ``Failed``, never a quiet success."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """The dialect's own end was seen: nothing after it matters, do not wait for the close."""
+        ...
+
+    def follow_up(self) -> ChatRequest | None:
+        """A truncated answer to be continued on the same lease, or None."""
+        ...
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """What one read of a relayed reply means. ``data`` goes to the client (may be empty)."""
+
+    data: bytes
+    content: bool = False
+    failed: GatewayError | None = None
+
+
+class Scanner(Protocol):
+    """Relay lane: reads along a same-dialect reply and passes its bytes on.
+
+    Before the first content an in-band error is reported by ``failed`` (and ``fault``) and not passed
+    on. ``data`` always ends at an event border in a stream, so the gateway may put an error event or
+    a keep-alive after it.
+    """
+
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def fault(self) -> UpstreamFault | None: ...
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, data: bytes) -> Passed: ...
+
+    def eof(self) -> Passed:
+        """The body has ended; without the dialect's end that is a failure."""
+        ...
+
+
+class Upstream(Protocol):
+    """Backend side of a dialect, for one configured upstream: it knows its URL and options."""
+
+    dialect: str
+
+    def ignored(self, request: ChatRequest) -> tuple[str, ...]:
+        """Names (client's words) of given parameters this upstream cannot honour.
+
+        Raises InvalidRequest for what would change the answer's meaning (an image it cannot see).
+        """
+        ...
+
+    def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest: ...
+
+    def decoder(self, request: ChatRequest, head: ReplyHead) -> ReplyDecoder:
+        """A decoder for a 2xx reply; a 200 that is JSON and not a stream is its business too."""
+        ...
+
+    def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
+        """What a non-2xx reply means. ``body`` is a bounded beginning; ``now`` is Unix time."""
+        ...
+
+
+class RelayUpstream(Upstream, Protocol):
+    """An upstream whose dialect can be relayed."""
+
+    def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
+        """The call that carries a relayed body."""
+        ...
+
+    def scanner(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> Scanner:
+        """Read along the reply; ``hide_usage`` drops the usage event the client did not ask for."""
+        ...

@@ -1,0 +1,68 @@
+"""One request of one client, whatever server is underneath."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from chatgpt_to_api.wire.http import Headers, RequestHead
+
+
+class Exchange(Protocol):
+    """What the gateway needs of a server: the request in, the reply out, and news of a hang-up.
+
+    The server adds ``x-request-id`` and CORS headers by itself to whatever ``start`` is given.
+    ``write`` never blocks; ``drain`` waits while the client reads too slowly. After the client has
+    gone, ``write``, ``finish`` and ``abort`` do nothing and ``drain`` returns at once.
+    """
+
+    head: RequestHead
+    peer: str
+    """The client's address (no port), "" where unknown."""
+    request_id: str
+
+    async def body(self, limit: int) -> bytes:
+        """The whole request body. Raises BodyTooLarge beyond ``limit`` bytes, or ClientGone."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The request body piece by piece, with backpressure. Raises ClientGone."""
+        ...
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Send the reply's head. With a ``content-length`` the body is sent as is, else chunked."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send body bytes; the first write leaves in one packet with the head."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        ...
+
+    def finish(self) -> None:
+        """End the reply well; the connection may serve the next request."""
+        ...
+
+    def abort(self) -> None:
+        """Break the connection: a cut reply must not look whole."""
+        ...
+
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        """Call back once, from the event loop, when the client goes away before the reply's end."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has gone."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Whether the reply's head was sent."""
+        ...
+
+
+class ClientGone(Exception):  # not an error: nobody is left to be told
+    """The client closed its connection before the reply's end."""
