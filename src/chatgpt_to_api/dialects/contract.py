@@ -46,6 +46,11 @@ class Asked(Protocol):
     @property
     def stream(self) -> bool: ...
     @property
+    def include_usage(self) -> bool:
+        """Whether the client asked to see usage in its stream."""
+        ...
+
+    @property
     def n(self) -> int: ...
     @property
     def affinity(self) -> bytes: ...
@@ -155,8 +160,24 @@ class ReplyDecoder(Protocol):
         """The dialect's own end was seen: nothing after it matters, do not wait for the close."""
         ...
 
+    @property
+    def revised(self) -> str | None:
+        """The whole visible text, where it differs from the joined deltas (it was rewritten).
+
+        A stream cannot take back what has left; a reply that was collected uses this instead.
+        """
+        ...
+
     def follow_up(self) -> ChatRequest | None:
-        """A truncated answer to be continued on the same lease, or None."""
+        """A truncated answer to be continued on the same lease, or None.
+
+        Asked after a good end. While it is not None, the end (BlockEnded, Finished) is held back: a
+        decoder for the follow-up, made with that request, goes on where this one stopped.
+        """
+        ...
+
+    def conclude(self) -> list[ChatEvent]:
+        """The end that was held back, once no follow-up is made; [] where nothing was held."""
         ...
 
 
