@@ -1,0 +1,69 @@
+"""Counting tokens for upstreams that do not report them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from chatgpt_to_api.chat.events import (
+    ChatEvent,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+from chatgpt_to_api.chat.request import ChatRequest, Text
+from chatgpt_to_api.chat.tokens import TokenCounter, prompt_tokens
+from chatgpt_to_api.chat.usage import Usage, UsageSource
+from chatgpt_to_api.telemetry import token_tables
+
+LONG_PROMPT: Final = 64 * 1024
+"""Characters from which a prompt is counted in a thread, so that nobody else waits for it."""
+
+
+class Count:
+    """The running count of one reply."""
+
+    __slots__ = ("_counter", "_prompt")
+
+    def __init__(self, prompt: int, count: Callable[[str], int]) -> None:
+        self._prompt = prompt
+        self._counter = TokenCounter(count)
+
+    def feed(self, events: Sequence[ChatEvent]) -> None:
+        """Count what these events generate."""
+        for event in events:
+            match event:
+                case TextDelta() | ReasoningDelta() | RefusalDelta():
+                    self._counter.feed(event.text)
+                case ToolCallDelta():
+                    self._counter.feed(event.arguments)
+                case _:
+                    pass
+
+    def usage(self, source: UsageSource) -> Usage:
+        """Usage so far; ``source`` is ``counted`` for a whole reply, else ``partial``."""
+        return Usage(input=self._prompt, output=self._counter.total(), source=source)
+
+
+class Counting:
+    """Starts counts; the token table is loaded when the first reply has to be counted."""
+
+    async def start(self, request: ChatRequest, model: str) -> Count:
+        """Count the prompt and begin to count the reply of ``model``."""
+        table = await token_tables.ensure(model)
+        if _length(request) > LONG_PROMPT:
+            prompt = await asyncio.to_thread(prompt_tokens, request, table.count)
+        else:
+            prompt = prompt_tokens(request, table.count)
+        return Count(prompt, table.count)
+
+
+def _length(request: ChatRequest) -> int:
+    return sum(
+        len(part.text)
+        for message in request.messages
+        for part in message.parts
+        if isinstance(part, Text)
+    )

@@ -1,0 +1,159 @@
+"""The client's side of one reply: held back, committed, kept alive, ended or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chatgpt_to_api.chat.events import ChatEvent, TextDelta, UsageReported
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.dialects.contract import Asked, Door, ReplyEncoder, Stamp
+from chatgpt_to_api.errors import GatewayError
+from chatgpt_to_api.gateway.exchange import Exchange
+from chatgpt_to_api.wire.http import Header, HttpReply
+
+
+class Delivery:
+    """What one client has been sent so far, and how to send it more.
+
+    A streamed reply's head is held back until the first generated content (the commit point), so
+    that whatever fails before can still be tried again. Holding is bounded: the keeper opens the
+    stream after a while and sends comments, which commit to nothing.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_collected",
+        "_encoder",
+        "_stamp",
+        "_whole",
+        "committed",
+        "door",
+        "exchange",
+        "last_write",
+        "notes",
+        "opened",
+        "relayed",
+        "streaming",
+        "waiting_since",
+    )
+
+    def __init__(self, exchange: Exchange, door: Door, asked: Asked, stamp: Stamp) -> None:
+        self.exchange = exchange
+        self.door = door
+        self.streaming = asked.stream
+        self.opened = False
+        """The reply's head has left."""
+        self.relayed = False
+        """The reply went, or goes, through the relay lane."""
+        self.committed = False
+        """Generated content has left, or will at once: nothing may be tried again."""
+        self.waiting_since: float | None = None
+        """Loop time of the upstream's good answer, from which the hold is counted."""
+        self.last_write = 0.0
+        self.notes: list[Header] = []
+        """Headers to send with the head (``x-ignored-parameters``)."""
+        self._asked = asked
+        self._stamp = stamp
+        self._encoder: ReplyEncoder | None = None
+        self._collected: list[ChatEvent] = []
+        self._whole: HttpReply | None = None
+
+    @property
+    def encoder(self) -> ReplyEncoder:
+        """The door's encoder, made when first needed: a relayed reply may never need one."""
+        if self._encoder is None:
+            self._encoder = self.door.reply(self._asked, self._stamp)
+        return self._encoder
+
+    def note_ignored(self, names: Sequence[str]) -> None:
+        """Name, in a header, the parameters that cannot be honoured."""
+        if names and not self.notes:
+            self.notes.append(
+                (b"x-ignored-parameters", ", ".join(names).encode("latin-1", "replace"))
+            )
+
+    # -- streaming ---------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Send the head of a streamed reply, once."""
+        if not self.opened:
+            self.opened = True
+            self.exchange.start(200, [*self.encoder.headers(), *self.notes])
+
+    def take(self, events: Sequence[ChatEvent]) -> None:
+        """Take events of a committed reply: to the client at once, or collected for the end."""
+        self.committed = True
+        if not self.streaming:
+            self._collected.extend(events)
+            return
+        self.open()
+        data = self.encoder.feed(events)
+        if data:
+            self.exchange.write(data)
+
+    def pass_on(self, data: bytes) -> None:
+        """Relay lane: bytes of a stream, whole events, that hold content or follow it."""
+        self.committed = self.relayed = True
+        self.open()
+        self.exchange.write(data)
+
+    def keep_alive(self) -> None:
+        """Send a comment on an open, silent stream."""
+        self.open()
+        self.exchange.write(self.encoder.keep_alive())
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def pass_whole(self, reply: HttpReply) -> None:
+        """Relay lane: keep a whole reply for the end."""
+        self.relayed = True
+        self._whole = reply
+
+    def end(self, usage: Usage | None) -> None:
+        """End a good reply. ``usage`` is for translated ones; a relayed reply brings its own."""
+        if self._whole is not None:
+            self.send(self._whole)
+        elif self.relayed:
+            self.exchange.finish()
+        elif self.streaming:
+            self.open()
+            encoder = self.encoder
+            last = encoder.feed([UsageReported(usage)]) if usage is not None else b""
+            self.exchange.write(last + encoder.end())
+            self.exchange.finish()
+        else:
+            if usage is not None:
+                self._collected.append(UsageReported(usage))
+            self.send(self.encoder.complete(self._collected))
+
+    def revise(self, text: str) -> None:
+        """Replace a collected reply's text: the upstream rewrote what it had said before."""
+        first = next((i for i, e in enumerate(self._collected) if isinstance(e, TextDelta)), None)
+        if first is None:
+            return
+        self._collected = [
+            TextDelta(text) if i == first else event
+            for i, event in enumerate(self._collected)
+            if i == first or not isinstance(event, TextDelta)
+        ]
+
+    def send(self, reply: HttpReply) -> None:
+        """Send a whole reply."""
+        self.opened = True
+        headers = [*reply.headers, *self.notes]
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+        self.exchange.start(reply.status, headers)
+        self.exchange.write(reply.body)
+        self.exchange.finish()
+
+    def fail(self, error: GatewayError) -> None:
+        """Tell the client of an error: by status while nothing has left, in-band after that."""
+        if not self.opened:
+            self.send(self.door.failure(error))
+            return
+        data = self.encoder.failure(error)
+        if data:
+            self.exchange.write(data)
+            self.exchange.finish()
+        else:  # a cut reply must not look whole
+            self.exchange.abort()

@@ -1,0 +1,360 @@
+"""The engine: one request of one client, from its bytes to the end of its reply.
+
+Route → lease → call → translate or relay → account. Both lanes share everything but the codec work:
+limits, lease, retries, cancellation and the request's record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.config.settings import LimitSettings
+from chatgpt_to_api.dialects.contract import Asked, Door, Ids, Stamp, UpstreamFault
+from chatgpt_to_api.errors import (
+    GatewayError,
+    NoCredentials,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    UpstreamTimeout,
+)
+from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.counting import Counting
+from chatgpt_to_api.gateway.delivery import Delivery
+from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
+from chatgpt_to_api.gateway.faults import fault_of
+from chatgpt_to_api.gateway.keeper import Keeper
+from chatgpt_to_api.gateway.part import Part, summed
+from chatgpt_to_api.gateway.relay import relay
+from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.scrub import scrub_error
+from chatgpt_to_api.gateway.translate import translate
+from chatgpt_to_api.gateway.upstreams import Candidate
+from chatgpt_to_api.pool.pool import Lease, LeaseAsk, Pool
+from chatgpt_to_api.telemetry.records import Outcome, Recorder, RequestRecord
+from chatgpt_to_api.transport.client import HttpClient
+from chatgpt_to_api.transport.errors import TransportError
+
+log = structlog.get_logger(__name__)
+
+BACKOFF: Final = 0.25
+"""First wait before the same upstream is called again after a fault of its own, seconds."""
+
+BACKOFF_CAP: Final = 2.0
+
+DRAIN: Final = 60.0
+"""How long a call of an ``on_client_gone = "drain"`` upstream is read on for nobody, seconds."""
+
+_NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable)
+"""What the pool says when a candidate has no credential to lend now."""
+
+
+class Question:
+    """What one request carries through the engine. Times are loop times."""
+
+    __slots__ = (
+        "_request",
+        "asked",
+        "caller",
+        "deadline",
+        "delivery",
+        "draining",
+        "exchange",
+        "gone",
+        "parts",
+        "queue_until",
+        "record",
+        "started",
+        "task",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        caller: Caller,
+        delivery: Delivery,
+        record: RequestRecord,
+        limits: LimitSettings,
+        now: float,
+        task: asyncio.Task[object],
+    ) -> None:
+        self.exchange = exchange
+        self.asked = asked
+        self.caller = caller
+        self.delivery = delivery
+        self.record = record
+        self.started = now
+        self.deadline = now + limits.request_deadline
+        self.queue_until = min(now + limits.queue_wait, self.deadline)
+        self.task = task
+        self.gone = False
+        self.parts: list[Part] = []
+        self._request: ChatRequest | None = None
+        self.draining = False
+        """A running call of an upstream that is to be read to its end although nobody listens."""
+
+    def request(self) -> ChatRequest:
+        """The canonical request, decoded once. Raises InvalidRequest."""
+        if self._request is None:
+            self._request = self.asked.request()
+        return self._request
+
+    def client_gone(self) -> None:
+        """The client went away: stop whatever is being done for it, at once."""
+        self.gone = True
+        if self.draining:
+            self.task.get_loop().call_later(DRAIN, self.task.cancel)
+        else:
+            self.task.cancel()
+
+
+class Gateway:
+    """Answers requests. ``routes`` may be replaced at any time; a running request keeps its own."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        routes: Routes,
+        pool: Pool,
+        client: HttpClient,
+        limits: LimitSettings,
+        max_body: int,
+        counting: Counting,
+        ids: Ids,
+        wall: Callable[[], float],
+        recorder: Recorder,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.routes = routes
+        self.pool = pool
+        self.client = client
+        self.limits = limits
+        self.counting = counting
+        self.ids = ids
+        self.wall = wall
+        self.recorder = recorder
+        self.keeper = Keeper(loop, hold=limits.hold, keep_alive=limits.keep_alive)
+        self.loop = loop
+        self._max_body = max_body
+        self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+
+    async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
+        """Answer one request that comes as bytes. Every error is rendered by the door."""
+        try:
+            body = await exchange.body(self._max_body)
+            asked = door.ask(exchange.head, body)
+        except ClientGone:
+            return
+        except GatewayError as error:
+            self._refuse(exchange, door, error)
+            return
+        await self.answer(exchange, door, asked, caller)
+
+    async def answer(
+        self,
+        exchange: Exchange,
+        door: Door,
+        asked: Asked,
+        caller: Caller,
+        settle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Answer one decoded request.
+
+        ``settle`` is awaited before the terminal bytes leave, and after a cut, so that what the
+        door's side keeps of the reply is durable before the client sees the end.
+        """
+        task = asyncio.current_task(self.loop)
+        assert task is not None
+        delivery = Delivery(exchange, door, asked, Stamp(self.ids.uuid4(), int(self.wall())))
+        record = RequestRecord(
+            request_id=exchange.request_id, door=door.dialect, model=asked.model, client=caller.id
+        )
+        now = self.loop.time()
+        question = Question(exchange, asked, caller, delivery, record, self.limits, now, task)
+        exchange.on_gone(question.client_gone)
+        try:
+            await self._answer(question, settle)
+            record.outcome = "client_gone" if question.gone else "ok"
+            record.status = 200
+        except asyncio.CancelledError:
+            record.outcome = "client_gone"
+            await _settle_cut(settle)
+            if not question.gone:  # the server is stopping
+                exchange.abort()
+                raise
+            task.uncancel()
+        except GatewayError as error:
+            record.status = error.status
+            record.error = error.code
+            record.outcome = _outcome(error, delivery)
+            await _settle_cut(settle)
+            delivery.fail(error)
+        except Exception:
+            log.exception("request failed", request_id=exchange.request_id)
+            record.outcome, record.error, record.status = "failed", "internal_error", 500
+            await _settle_cut(settle)
+            delivery.fail(
+                GatewayError(
+                    "The gateway failed on this request; its log has the reason under "
+                    f"request id {exchange.request_id}."
+                )
+            )
+        finally:
+            self.keeper.leave(delivery)
+            if record.usage is None:
+                record.usage = summed([part.usage for part in question.parts])
+            record.seconds = self.loop.time() - now
+            self.recorder.add(record)
+
+    def _refuse(self, exchange: Exchange, door: Door, error: GatewayError) -> None:
+        reply = door.failure(error)
+        length = (b"content-length", str(len(reply.body)).encode())
+        exchange.start(reply.status, [*reply.headers, length])
+        exchange.write(reply.body)
+        exchange.finish()
+
+    async def _answer(
+        self, question: Question, settle: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        candidates = self.routes.candidates(question.asked.model)
+        delivery = question.delivery
+        n = question.asked.n if candidates[0].upstream.one_choice else 1
+        parts = question.parts = [Part(delivery, choice) for choice in range(n)]
+        if n == 1:
+            await self._ask(question, parts[0], candidates)
+        else:
+            # Independent parts, each with its own lease: none waits for a second lease while
+            # holding one, so parts can never block each other for good.
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for part in parts:
+                        group.create_task(self._ask(question, part, candidates))
+            except ExceptionGroup as failures:
+                raise _first(failures) from failures
+        if settle is not None:
+            await settle()
+        delivery.end(summed([part.usage for part in parts]))
+
+    async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> bool:
+        """Ask candidates in turn until one answers; return whether the reply was relayed whole."""
+        attempts = 0
+        fault: UpstreamFault | None = None
+        refusal: GatewayError | None = None
+        for candidate in candidates:
+            upstream = candidate.upstream
+            own = question.caller.own if upstream.kind == "conversation" else None
+            ask = LeaseAsk(
+                upstream=upstream.name,
+                model=candidate.model,
+                client=question.caller.id,
+                affinity=question.asked.affinity or question.asked.opening,
+                exclude=frozenset(),
+                deadline=question.queue_until,
+                own=own,
+            )
+            while True:
+                if fault is not None and attempts >= self.limits.max_attempts:
+                    raise fault.error
+                try:
+                    async with self.pool.lease(ask) as lease:
+                        attempts += 1
+                        question.record.attempts += 1
+                        question.record.upstream = upstream.name
+                        question.record.credential = lease.credential.label
+                        fault = await self._call(question, part, candidate, lease)
+                        if fault is None:
+                            lease.ok()
+                            return
+                        scrub_error(fault.error, lease.credential.access)
+                        lease.fault(fault)
+                except _NOBODY_LEFT as error:
+                    refusal = error
+                    break
+                log.info(
+                    "upstream fault",
+                    request_id=question.exchange.request_id,
+                    upstream=upstream.name,
+                    credential=lease.credential.label,
+                    reason=fault.reason,
+                    attempt=attempts,
+                )
+                if part.said or question.delivery.committed or fault.retry == "never":
+                    raise fault.error
+                if own is not None and fault.credential == "invalid":
+                    raise Unauthorized(
+                        "The upstream refused the access token this request brought.",
+                        code="invalid_access_token",
+                        said=fault.error.text,
+                    )
+                part.forget()
+                if fault.retry == "next_candidate":
+                    break
+                if fault.retry == "again":
+                    await self._back_off(question, attempts, fault)
+        raise _nobody_answered(fault, refusal)
+
+    async def _call(
+        self, question: Question, part: Part, candidate: Candidate, lease: Lease
+    ) -> UpstreamFault | None:
+        """Call one upstream once; None is a good answer, a fault says what went wrong."""
+        upstream = candidate.upstream
+        question.draining = upstream.on_client_gone == "drain"
+        try:
+            if (
+                upstream.relay is not None
+                and upstream.codec.dialect == question.delivery.door.dialect
+            ):
+                return await relay(self, question, candidate, upstream.relay, lease)
+            return await translate(self, question, part, candidate, lease)
+        except TransportError as error:
+            if error.by_proxy:
+                lease.proxy_failed()
+            return fault_of(error, upstream.name)
+        finally:
+            question.draining = False
+            if question.gone:
+                raise asyncio.CancelledError
+
+    async def _back_off(self, question: Question, attempt: int, fault: UpstreamFault) -> None:
+        wait = min(BACKOFF_CAP, BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._rng.random() / 2)
+        if self.loop.time() + wait >= question.deadline:
+            raise fault.error
+        await asyncio.sleep(wait)
+
+
+async def _settle_cut(settle: Callable[[], Awaitable[None]] | None) -> None:
+    if settle is not None:
+        await asyncio.shield(settle())
+
+
+def _outcome(error: GatewayError, delivery: Delivery) -> Outcome:
+    if delivery.committed:
+        return "upstream_cut"
+    return "refused" if error.status < 500 else "failed"
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first gateway error among the failures of parallel parts, else the first of all."""
+    flat: list[BaseException] = []
+    for failure in failures.exceptions:
+        flat.append(_first(failure) if isinstance(failure, BaseExceptionGroup) else failure)
+    return next((f for f in flat if isinstance(f, GatewayError)), flat[0])
+
+
+def _nobody_answered(fault: UpstreamFault | None, refusal: GatewayError | None) -> GatewayError:
+    """The error when no candidate is left: what the pool says, with the upstream's own words."""
+    if refusal is None:
+        if fault is None:
+            return UpstreamTimeout("No upstream answered before the request's deadline.")
+        return fault.error
+    if fault is not None and not refusal.said:
+        refusal.said = fault.error.said or fault.error.message
+    return refusal

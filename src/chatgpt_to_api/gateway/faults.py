@@ -1,0 +1,85 @@
+"""What a broken call means: transport failures as faults, and the words for the client."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from chatgpt_to_api.dialects.contract import Upstream, UpstreamFault
+from chatgpt_to_api.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from chatgpt_to_api.transport.client import Reply
+from chatgpt_to_api.transport.errors import (
+    ConnectFailed,
+    DeadlinePassed,
+    SilenceTimeout,
+    TransportError,
+)
+
+log = structlog.get_logger(__name__)
+
+ERROR_BODY_LIMIT: Final = 64 * 1024
+"""How much of an error body is read, bytes: challenge pages run to hundreds of kilobytes."""
+
+
+def fault_of(error: TransportError, upstream: str) -> UpstreamFault:
+    """Return what a failed connection to ``upstream`` means for retries and its breaker."""
+    match error:
+        case ConnectFailed():
+            return UpstreamFault(
+                error=UpstreamFailed(
+                    f"The upstream {upstream!r} cannot be reached: {error}.",
+                    code="upstream_unreachable",
+                ),
+                reason=f"unreachable: {error}",
+                upstream="count",
+                retry="again",
+            )
+        case DeadlinePassed():
+            return UpstreamFault(
+                error=UpstreamTimeout(
+                    f"The request's deadline passed before the upstream {upstream!r} had answered."
+                ),
+                reason="deadline passed",
+            )
+        case SilenceTimeout():
+            return UpstreamFault(
+                error=UpstreamTimeout(
+                    f"The upstream {upstream!r} was silent for too long: {error}."
+                ),
+                reason="silent for too long",
+                upstream="count",
+                retry="again",
+            )
+        case _:
+            return UpstreamFault(
+                error=UpstreamFailed(
+                    f"The connection to the upstream {upstream!r} broke: {error}.",
+                    code="upstream_broken",
+                ),
+                reason=f"broken connection: {error}",
+                upstream="count",
+                retry="again",
+            )
+
+
+def truncated(upstream: str, error: TransportError) -> GatewayError:
+    """The error for a reply that broke off after content had been seen."""
+    if isinstance(error, DeadlinePassed | SilenceTimeout):
+        return fault_of(error, upstream).error
+    return UpstreamFailed(
+        f"The upstream {upstream!r} broke off in the middle of its answer: {error}.",
+        code="upstream_truncated",
+    )
+
+
+async def refused(reply: Reply, codec: Upstream, now: float) -> UpstreamFault:
+    """Return what a reply that is not a success means, reading a bounded beginning of its body."""
+    body = bytearray()
+    try:
+        while len(body) < ERROR_BODY_LIMIT and (data := await reply.read()):
+            body += data
+    except TransportError:
+        # The status alone says enough; an error body that breaks off must not hide it.
+        log.debug("error body broke off", status=reply.head.status, kept=len(body))
+    return codec.fault(reply.head, bytes(body[:ERROR_BODY_LIMIT]), now)

@@ -1,0 +1,72 @@
+"""One independent part of a reply: a whole one-choice reply, or one choice of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from chatgpt_to_api.chat.events import CONTENT, ChatEvent, Finished, Started, UsageReported
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.gateway.delivery import Delivery
+
+
+class Part:
+    """Holds a part's events until its first content, then hands them on as its choice.
+
+    What fails before the first content leaves nothing behind (:meth:`forget`), so it can be tried
+    again. Usage is kept, not handed on: a reply of several parts reports one sum.
+    """
+
+    __slots__ = ("_choice", "_delivery", "_held", "said", "usage")
+
+    def __init__(self, delivery: Delivery, choice: int) -> None:
+        self._delivery = delivery
+        self._choice = choice
+        self._held: list[ChatEvent] = []
+        self.said = False
+        """Generated content, or the end of an empty answer, was seen: no further try."""
+        self.usage: Usage | None = None
+
+    def take(self, events: Sequence[ChatEvent]) -> None:
+        """Take the next events of the upstream's reply."""
+        if not self.said:
+            self._held.extend(events)
+            if not any(isinstance(event, (*CONTENT, Finished)) for event in events):
+                return
+            self.said = True
+            events, self._held = self._held, []
+        reported = [event for event in events if type(event) is UsageReported]
+        if reported:
+            self.usage = reported[-1].usage
+            events = [event for event in events if type(event) is not UsageReported]
+        if self._choice:
+            events = [
+                msgspec.structs.replace(event, choice=self._choice)
+                for event in events
+                if type(event) is not Started
+            ]
+        if events:
+            self._delivery.take(events)
+
+    def forget(self) -> None:
+        """Drop what was held of a failed try."""
+        self._held.clear()
+        self.usage = None
+
+
+def summed(usages: Sequence[Usage | None]) -> Usage | None:
+    """Usage of a reply of several parts: the prompt once, every part's output.
+
+    None where no part knows its usage; a part without it makes the sum ``partial``.
+    """
+    known = [usage for usage in usages if usage is not None]
+    if len(usages) == 1 or not known:
+        return known[0] if known else None
+    outputs = [usage.output for usage in known if usage.output is not None]
+    return msgspec.structs.replace(
+        known[0],
+        output=sum(outputs) if outputs else None,
+        reasoning=sum(u.reasoning or 0 for u in known) or None,
+        source=known[0].source if len(known) == len(usages) else "partial",
+    )

@@ -1,0 +1,111 @@
+"""The relay lane: the client's dialect is the upstream's own, so bytes go through as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from chatgpt_to_api.dialects.contract import RelayUpstream, UpstreamFault
+from chatgpt_to_api.errors import ReplyTooLong
+from chatgpt_to_api.gateway.faults import refused, truncated
+from chatgpt_to_api.transport.errors import TransportError
+from chatgpt_to_api.wire.http import HttpReply, header
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.engine import Gateway, Question
+    from chatgpt_to_api.gateway.upstreams import Candidate
+    from chatgpt_to_api.pool.pool import Lease
+    from chatgpt_to_api.transport.client import Reply
+
+WHOLE_REPLY_LIMIT: Final = 64 * 1024 * 1024
+"""Largest reply that is not streamed, bytes."""
+
+
+async def relay(
+    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Lease
+) -> UpstreamFault | None:
+    """Carry one request to ``codec``'s upstream and its reply back.
+
+    Returns None when the reply went to the client whole. Raises TransportError, and GatewayError
+    once content has left.
+    """
+    asked = question.asked
+    upstream = candidate.upstream
+    streaming = asked.stream
+    body = asked.relayed(candidate.model, ask_usage=upstream.include_usage and streaming)
+    credential = lease.credential
+    reply = await gateway.client.send(
+        codec.forward(body, credential.access, stream=streaming),
+        proxy=credential.proxy or upstream.proxy(),
+        connect_timeout=gateway.limits.connect_timeout,
+        read_timeout=gateway.limits.read_timeout,
+        deadline=question.deadline,
+    )
+    try:
+        if not 200 <= reply.head.status < 300:
+            return await refused(reply, codec, gateway.wall())
+        if streaming:
+            return await _stream(gateway, question, candidate, codec, reply)
+        return await _whole(question, codec, reply)
+    finally:
+        reply.close()
+
+
+async def _whole(question: Question, codec: RelayUpstream, reply: Reply) -> UpstreamFault | None:
+    scanner = codec.scanner(reply.head, stream=False, hide_usage=False)
+    pieces: list[bytes] = []
+    size = 0
+    while data := await reply.read():
+        passed = scanner.feed(data)
+        pieces.append(passed.data)
+        size += len(passed.data)
+        if size > WHOLE_REPLY_LIMIT:
+            raise ReplyTooLong(limit=WHOLE_REPLY_LIMIT)
+    passed = scanner.eof()
+    if passed.failed is not None:
+        return scanner.fault
+    pieces.append(passed.data)
+    question.record.usage = scanner.usage
+    kind = header(reply.head.headers, b"content-type") or b"application/json"
+    question.delivery.pass_whole(
+        HttpReply(reply.head.status, [(b"content-type", kind)], b"".join(pieces))
+    )
+    return None
+
+
+async def _stream(
+    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, reply: Reply
+) -> UpstreamFault | None:
+    scanner = codec.scanner(reply.head, stream=True, hide_usage=not question.asked.include_usage)
+    delivery = question.delivery
+    exchange = question.exchange
+    keeper = gateway.keeper
+    held: list[bytes] = []
+    keeper.watch(delivery)
+    while True:
+        try:
+            data = await reply.read()
+        except TransportError as error:
+            if delivery.committed:
+                raise truncated(candidate.upstream.name, error) from error
+            raise
+        passed = scanner.feed(data) if data else scanner.eof()
+        if passed.failed is not None:
+            if delivery.committed:
+                if passed.data:
+                    delivery.pass_on(passed.data)
+                raise passed.failed
+            return scanner.fault
+        if passed.data:
+            if delivery.committed:
+                delivery.pass_on(passed.data)
+                keeper.wrote(delivery)
+            elif passed.content or not data or scanner.done:
+                held.append(passed.data)
+                delivery.pass_on(b"".join(held))
+            else:
+                held.append(passed.data)
+        if not data or scanner.done:
+            break
+        await exchange.drain()
+    question.record.usage = scanner.usage
+    return None

@@ -1,0 +1,88 @@
+"""Which upstreams may answer for a model name, in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import translate
+from typing import Final
+
+from chatgpt_to_api.errors import ModelNotFound
+from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
+
+WELL_KNOWN_MODELS: Final = (
+    "gpt-*",
+    "o1*",
+    "o3*",
+    "o4*",
+    "chatgpt-*",
+    "text-davinci-002-render*",
+)
+"""Names that stand for the default upstream where nothing else claims them."""
+
+_CACHE_LIMIT: Final = 1024
+
+
+class Routes:
+    """Model name → ordered candidates. Immutable; a changed configuration makes a new one.
+
+    The order, first match wins: the configured routes; the ``models`` globs of upstreams in the
+    order they stand; the well-known names (and ``also_known``) → ``default``; the first upstream
+    that claims no particular models and so takes all others (kind ``openai`` without ``models``).
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[ConfiguredUpstream],
+        *,
+        routes: Sequence[tuple[str, Sequence[Candidate]]] = (),
+        default: ConfiguredUpstream | None = None,
+        also_known: Iterable[str] = (),
+    ) -> None:
+        self.upstreams: Mapping[str, ConfiguredUpstream] = {u.name: u for u in upstreams}
+        self.default = default
+        self._routes = [(_glob([pattern]), tuple(found)) for pattern, found in routes]
+        self._claims = [(_glob(u.models), u) for u in upstreams if u.models]
+        self._known = _glob([*WELL_KNOWN_MODELS, *also_known])
+        self._patterns = tuple(
+            dict.fromkeys(
+                [pattern for pattern, _ in routes]
+                + [pattern for u in upstreams for pattern in u.models or ()]
+                + ([*WELL_KNOWN_MODELS, *also_known] if default is not None else [])
+            )
+        )
+        self._catch_all = next(
+            (u for u in upstreams if u.kind == "openai" and u.models is None), None
+        )
+        self._cache: dict[str, tuple[Candidate, ...]] = {}
+
+    def candidates(self, model: str) -> tuple[Candidate, ...]:
+        """Return the ways to answer for ``model``, best first. Raises ModelNotFound."""
+        found = self._cache.get(model)
+        if found is None:
+            found = self._find(model)
+            if len(self._cache) >= _CACHE_LIMIT:  # names come from callers: never grow with them
+                self._cache.clear()
+            self._cache[model] = found
+        return found
+
+    def _find(self, model: str) -> tuple[Candidate, ...]:
+        for pattern, candidates in self._routes:
+            if pattern.match(model):
+                return tuple(c if c.model else Candidate(c.upstream, model) for c in candidates)
+        claimed = tuple(Candidate(u, model) for pattern, u in self._claims if pattern.match(model))
+        if claimed:
+            return claimed
+        if self.default is not None and self._known.match(model):
+            return (Candidate(self.default, model),)
+        if self._catch_all is not None:
+            return (Candidate(self._catch_all, model),)
+        served = ", ".join(self._patterns) or "none: no upstream is configured"
+        raise ModelNotFound(
+            f"No upstream serves the model {model[:200]!r}. Names that route here: {served}.",
+            param="model",
+        )
+
+
+def _glob(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern) for pattern in patterns))

@@ -1,0 +1,168 @@
+"""The translate lane: door → chat → upstream and back, one lease long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from chatgpt_to_api.chat.events import ChatEvent, Failed, UsageReported
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
+from chatgpt_to_api.emulation.pipeline import Pipeline
+from chatgpt_to_api.gateway.counting import Count
+from chatgpt_to_api.gateway.faults import refused, truncated
+from chatgpt_to_api.transport.errors import TransportError
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.engine import Gateway, Question
+    from chatgpt_to_api.gateway.part import Part
+    from chatgpt_to_api.gateway.upstreams import Candidate
+    from chatgpt_to_api.pool.pool import Lease
+    from chatgpt_to_api.transport.client import Reply
+
+
+async def translate(
+    gateway: Gateway, question: Question, part: Part, candidate: Candidate, lease: Lease
+) -> UpstreamFault | None:
+    """Ask one upstream for one part of the reply; None when the part is complete.
+
+    An answer the backend cut at its own length is continued on the same lease, up to the limit.
+    Raises TransportError, InvalidRequest for what this upstream cannot be asked, and GatewayError
+    once content has left.
+    """
+    upstream = candidate.upstream
+    request = question.request()
+    question.delivery.note_ignored(upstream.codec.ignored(request))
+    call = _Call(gateway, question, part, candidate, lease, request)
+    try:
+        fault = await call.ask(request)
+        while fault is None and (follow_up := call.follow_up()) is not None:
+            await lease.next_send(question.deadline)
+            fault = await call.ask(follow_up)
+            if fault is not None and not call.heard:
+                # What came before the continuation is a true answer, only shorter than it could be.
+                lease.fault(fault)
+                fault = None
+                break
+        if fault is None:
+            call.conclude()
+        return fault
+    finally:
+        call.settle_usage()
+
+
+class _Call:
+    """The calls of one part on one lease: the first one and its continuations."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        question: Question,
+        part: Part,
+        candidate: Candidate,
+        lease: Lease,
+        request: ChatRequest,
+    ) -> None:
+        self._gateway = gateway
+        self._question = question
+        self._part = part
+        self._candidate = candidate
+        self._lease = lease
+        self._left = gateway.limits.max_continuations
+        self._decoder: ReplyDecoder | None = None
+        self._count: Count | None = None
+        self._whole = False
+        self._emulated = (
+            Pipeline.for_request(request, gateway.counting.count)
+            if candidate.upstream.emulates
+            else None
+        )
+        self.heard = False
+        """Whether the running call has brought any event."""
+
+    async def ask(self, request: ChatRequest) -> UpstreamFault | None:
+        """Call the upstream once and hand its events on."""
+        gateway = self._gateway
+        upstream = self._candidate.upstream
+        credential = self._lease.credential
+        self.heard = False
+        reply = await gateway.client.send(
+            upstream.codec.encode(request, self._candidate.model, credential.access, gateway.ids),
+            proxy=credential.proxy or upstream.proxy(),
+            connect_timeout=gateway.limits.connect_timeout,
+            read_timeout=gateway.limits.read_timeout,
+            deadline=self._question.deadline,
+        )
+        try:
+            if not 200 <= reply.head.status < 300:
+                return await refused(reply, upstream.codec, gateway.wall())
+            if upstream.counts_tokens and self._count is None:
+                self._count = await gateway.counting.start(request, upstream.name)
+            decoder = upstream.codec.decoder(request, reply.head)
+            fault = await self._read(reply, decoder)
+            self._decoder = decoder
+            return fault
+        finally:
+            reply.close()
+
+    async def _read(self, reply: Reply, decoder: ReplyDecoder) -> UpstreamFault | None:
+        question = self._question
+        delivery = question.delivery
+        keeper = self._gateway.keeper
+        if delivery.streaming:
+            keeper.watch(delivery)
+        while True:
+            try:
+                data = await reply.read()
+            except TransportError as error:
+                if self._part.said:
+                    raise truncated(self._candidate.upstream.name, error) from error
+                raise
+            events = decoder.feed(data) if data else decoder.eof()
+            if events:
+                self.heard = True
+                last = events[-1]
+                if type(last) is Failed:
+                    self._take(events[:-1])
+                    if self._part.said:
+                        raise last.error
+                    return decoder.fault
+                self._take(events)
+                if delivery.committed:
+                    keeper.wrote(delivery)
+            if not data or decoder.done:
+                return None
+            if self._emulated is not None and self._emulated.finished:
+                return None
+            await question.exchange.drain()
+
+    def _take(self, events: Sequence[ChatEvent]) -> None:
+        if self._emulated is not None:
+            events = self._emulated.feed(events)
+        if self._count is not None:
+            self._count.feed(events)
+        if events:
+            self._part.take(events)
+
+    def follow_up(self) -> ChatRequest | None:
+        """The request that continues a cut answer, while more may be asked for."""
+        if self._left == 0 or self._decoder is None:
+            return None
+        if self._emulated is not None and self._emulated.finished:
+            return None
+        self._left -= 1
+        return self._decoder.follow_up()
+
+    def conclude(self) -> None:
+        """Hand on the end that the decoder held back while a continuation was possible."""
+        assert self._decoder is not None
+        self._take(self._decoder.conclude())
+        if self._decoder.revised is not None:
+            self._question.delivery.revise(self._decoder.revised)
+        self._whole = True
+
+    def settle_usage(self) -> None:
+        """Report what was counted, also of an answer that was cut."""
+        if self._count is not None and self._part.said:
+            source = "counted" if self._whole else "partial"
+            self._part.take([UsageReported(self._count.usage(source))])

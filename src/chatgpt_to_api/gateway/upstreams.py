@@ -1,0 +1,41 @@
+"""Upstreams as the gateway uses them: a codec, and the rules that hold for its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
+from chatgpt_to_api.wire.proxy import Proxy
+
+Kind: TypeAlias = Literal["conversation", "openai", "local"]
+
+
+class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream, ready to be called.
+
+    ``proxy`` answers which outbound proxy holds where the credential has none of its own.
+    ``relay`` is the codec again where the client's own dialect may pass through unchanged.
+    ``one_choice``: the upstream answers with one choice, so ``n`` is asked in independent parts.
+    ``counts_tokens``: the upstream reports no usage, so the gateway counts.
+    """
+
+    name: str
+    kind: Kind
+    codec: Upstream
+    relay: RelayUpstream | None = None
+    models: tuple[str, ...] | None = None
+    proxy: Callable[[], Proxy | None] = lambda: None
+    one_choice: bool = False
+    counts_tokens: bool = False
+    include_usage: bool = True
+    on_client_gone: Literal["cancel", "drain"] = "cancel"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One way to answer a request: an upstream, and the model's name there."""
+
+    upstream: ConfiguredUpstream
+    model: str

@@ -1,0 +1,1 @@
+"""What the gateway remembers of its work: request records, logs, token tables."""
