@@ -1,1 +1,1 @@
-"""The engine: route, lease, call, translate or relay, account. The only place where all rooms meet."""
+"""The engine, the only place where all rooms meet: route, lease, call, translate, account."""

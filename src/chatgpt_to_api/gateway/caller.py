@@ -11,8 +11,8 @@ class Caller(msgspec.Struct, frozen=True):
     """One client, as far as fairness, affinity and its own token are concerned.
 
     ``id`` is a short digest of its client key ("" without one): the queue is fair between ids and
-    affinity is scoped to them. ``own`` is the access token the client brought itself; it is then used
-    instead of the pool, for a conversation upstream only.
+    affinity is scoped to them. ``own`` is the access token the client brought itself; it is then
+    used instead of the pool, for a conversation upstream only.
     """
 
     id: str = ""

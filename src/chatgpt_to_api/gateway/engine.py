@@ -343,9 +343,10 @@ def _outcome(error: GatewayError, delivery: Delivery) -> Outcome:
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first gateway error among the failures of parallel parts, else the first of all."""
-    flat: list[BaseException] = []
-    for failure in failures.exceptions:
-        flat.append(_first(failure) if isinstance(failure, BaseExceptionGroup) else failure)
+    flat = [
+        _first(failure) if isinstance(failure, BaseExceptionGroup) else failure
+        for failure in failures.exceptions
+    ]
     return next((f for f in flat if isinstance(f, GatewayError)), flat[0])
 
 

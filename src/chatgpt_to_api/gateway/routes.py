@@ -51,6 +51,14 @@ class Routes:
                 + ([*WELL_KNOWN_MODELS, *also_known] if default is not None else [])
             )
         )
+        self.exact_names: tuple[str, ...] = tuple(
+            pattern
+            for pattern in dict.fromkeys(
+                [p for p, _ in routes] + [p for u in upstreams for p in u.models or ()]
+            )
+            if not set(pattern) & set("*?[")
+        )
+        """Names, not globs, that routes and upstreams give: what a list can show."""
         self._catch_all = next(
             (u for u in upstreams if u.kind == "openai" and u.models is None), None
         )

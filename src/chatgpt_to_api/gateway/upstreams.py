@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
+from chatgpt_to_api.wire.http import HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
+from chatgpt_to_api.wire.secret import Access
 
 Kind: TypeAlias = Literal["conversation", "openai", "local"]
 
@@ -19,7 +21,9 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     ``proxy`` answers which outbound proxy holds where the credential has none of its own.
     ``relay`` is the codec again where the client's own dialect may pass through unchanged.
     ``one_choice``: the upstream answers with one choice, so ``n`` is asked in independent parts.
-    ``counts_tokens``: the upstream reports no usage, so the gateway counts.
+    ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``emulates``: it knows
+    neither ``stop`` nor ``max_tokens``, so the gateway applies them. ``list_models`` makes the
+    request for its own model list, where it has one.
     """
 
     name: str
@@ -30,6 +34,8 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     proxy: Callable[[], Proxy | None] = lambda: None
     one_choice: bool = False
     counts_tokens: bool = False
+    emulates: bool = False
+    list_models: Callable[[Access], HttpRequest] | None = None
     include_usage: bool = True
     on_client_gone: Literal["cancel", "drain"] = "cancel"
 
