@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from chatgpt_to_api.chat.events import ChatEvent, TextDelta, UsageReported
 from chatgpt_to_api.chat.usage import Usage
@@ -10,6 +12,12 @@ from chatgpt_to_api.dialects.contract import Asked, Door, ReplyEncoder, Stamp
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.wire.http import Header, HttpReply
+
+MOST_NOTED: Final = 32
+"""Most names in ``x-ignored-parameters``."""
+
+# The names come from a caller's JSON: nothing else may reach a header.
+_HEADER_SAFE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
 class Delivery:
@@ -67,10 +75,9 @@ class Delivery:
 
     def note_ignored(self, names: Sequence[str]) -> None:
         """Name, in a header, the parameters that cannot be honoured."""
-        if names and not self.notes:
-            self.notes.append(
-                (b"x-ignored-parameters", ", ".join(names).encode("latin-1", "replace"))
-            )
+        shown = [name for name in names if _HEADER_SAFE.fullmatch(name)][:MOST_NOTED]
+        if shown and not self.notes:
+            self.notes.append((b"x-ignored-parameters", ", ".join(shown).encode()))
 
     # -- streaming ---------------------------------------------------------------------------
 
