@@ -56,7 +56,7 @@ Script = Callable[[Seen], Play]
 
 
 class ScriptedBackend:
-    """Plays a script: a list of plays in order (the last one repeats), or a function of the request.
+    """Plays a script: plays in order (the last one repeats), or a function of the request.
 
     ``running`` counts requests whose reply has not ended; ``most_running`` is its highest value,
     ``most_per_token`` the same for each token.
@@ -122,8 +122,9 @@ class ScriptedBackend:
         assert task is not None
         self._tasks.add(task)
         try:
-            while await self._one(reader, writer):
-                pass
+            early: bytes | None = b""
+            while early is not None:
+                early = await self._one(early, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             self.hung_up += 1
         except asyncio.CancelledError:
@@ -135,8 +136,11 @@ class ScriptedBackend:
                 await writer.wait_closed()
             await self._note()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
+    async def _one(
+        self, early: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes | None:
+        """Serve one request; return what came early of the next one, None where none can follow."""
+        head = early + await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ")
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines if line)}
@@ -149,17 +153,17 @@ class ScriptedBackend:
         count = self.running_per_token[seen.token] = self.running_per_token.get(seen.token, 0) + 1
         self.most_per_token[seen.token] = max(self.most_per_token.get(seen.token, 0), count)
         await self._note()
-        # A client that hangs up is seen by reading on: nothing may come before our reply's end.
+        # A client that hangs up is seen by reading on; a byte that comes is the next request's.
         gone = asyncio.create_task(reader.read(1))
         playing = asyncio.create_task(self._play(play, writer))
         try:
             await asyncio.wait({gone, playing}, return_when=asyncio.FIRST_COMPLETED)
-            if not playing.done():
+            next_byte = gone.result() if gone.done() else b""
+            if not playing.done() and not next_byte:
                 self.hung_up += 1
-                playing.cancel()
-                return False
+                return None
             await playing
-            return play.end == "whole"
+            return next_byte if play.end == "whole" else None
         finally:
             gone.cancel()
             playing.cancel()
