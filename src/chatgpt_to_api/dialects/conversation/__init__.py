@@ -1,0 +1,1 @@
+"""The ChatGPT-web conversation protocol: ``POST …/conversation`` answered by an event stream."""
