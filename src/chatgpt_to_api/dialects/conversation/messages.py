@@ -24,7 +24,7 @@ EVERYONE: Final = "all"
 
 
 class AskedAuthor(msgspec.Struct, omit_defaults=True, frozen=True):
-    """Who wrote a message of a request: ``user``, ``system``, ``critic``, ``assistant``, ``tool``."""
+    """Who wrote a message: ``user``, ``system``, ``critic``, ``assistant`` or ``tool``."""
 
     role: str
     name: str | None = None
@@ -74,19 +74,19 @@ class Author(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
 
 
-class Content(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, kw_only=True):
     """The text so far of a message of a reply: a snapshot, not a delta."""
 
-    parts: tuple[str, ...]
     content_type: str = TEXT
+    parts: tuple[str, ...]
 
 
 class ReplyMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a reply, as far as it has come.
 
-    ``end_turn`` is None while it runs and True at the turn's end; ``status`` is ``in_progress``, then
-    ``finished_successfully``. ``metadata`` holds ``message_type``, ``model_slug``, ``parent_id``
-    and, at the end only, ``finish_details``. Times are Unix seconds.
+    ``end_turn`` is None while it runs and True at the turn's end; ``status`` is ``in_progress``,
+    then ``finished_successfully``. ``metadata`` holds ``message_type``, ``model_slug``,
+    ``parent_id`` and, at the end only, ``finish_details``. Times are Unix seconds.
     """
 
     id: str
