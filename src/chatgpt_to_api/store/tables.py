@@ -1,0 +1,59 @@
+"""Every table of the newest schema, as queries see it.
+
+A new database is made from here, an old one is moved by the migrations; a test holds both equal.
+So a change to a table is made twice: here, and as a migration.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData()
+
+alembic_version: Final = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Alembic's own: which revision the database is at."""
+
+settings: Final = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+credentials: Final = Table(
+    "credentials",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("added", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""``sealed`` holds everything else about a credential, token and label alike."""
+
+credential_states: Final = Table(
+    "credential_states",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("credential", Text, primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+    Column("changed", Float, nullable=False),
+)
+"""What the pool learned of a credential; those given by the configuration have states too."""
