@@ -72,7 +72,7 @@ class SseSplitter:
         newlines, fit for ``msgspec.json.Decoder.decode_lines`` (b"" is no event). A list: framing
         that is not plain, event by event.
         """
-        block = self._border(data)
+        block = self.whole(data)
         if not block:
             return b""
         if len(block) <= self._limit + 1:  # no event in it can be too long
@@ -102,12 +102,16 @@ class SseSplitter:
             return []
         if rest.endswith(b"\n"):
             return self._exact(rest + b"\n")
-        cut = _read(rest.split(b"\n"), self._alias)
+        cut = read_event(rest.split(b"\n"), self._alias)
         self.cut = cut if cut is not None and cut.data else None
         return []
 
-    def _border(self, data: bytes) -> bytes:
-        """Hold ``data`` back, or give what is held up to the last border between events."""
+    def whole(self, data: bytes) -> bytes:
+        """Take the next bytes; return whole events as they stand, up to the last blank line.
+
+        For readers that know their stream's usual bytes. Line ends are LF; b"" while no event is
+        complete. No event in it was measured: one longer than the limit is the reader's to refuse.
+        """
         if not data or self.overflow:
             return b""
         if self._after_cr:
@@ -172,7 +176,7 @@ class SseSplitter:
             if size > self._limit:
                 self._give_up()
                 break
-            event = _read(lines, self._alias)
+            event = read_event(lines, self._alias)
             if event is not None and event.data:
                 events.append(event)
             lines, size = [], 0
@@ -199,7 +203,7 @@ def _plain(block: bytes, alias: bytes) -> bytes | None:
     return joined
 
 
-def _read(lines: list[bytes], alias: bytes) -> SseEvent | None:
+def read_event(lines: list[bytes], alias: bytes = b"") -> SseEvent | None:
     """Read one event's lines (without line ends); None where it has no data field."""
     name = b""
     data: list[bytes] = []
