@@ -35,6 +35,19 @@ class BlockTracker:
         self._kind: BlockKind | None = None
         self._finished = False
 
+    @classmethod
+    def resumed(cls, begun: int, open_kind: BlockKind | None, choice: int = 0) -> BlockTracker:
+        """Go on with a choice in which ``begun`` blocks have begun; the last may still be open."""
+        tracker = cls(choice)
+        tracker._count = begun
+        tracker._kind = open_kind
+        return tracker
+
+    @property
+    def begun(self) -> int:
+        """How many blocks have begun."""
+        return self._count
+
     @property
     def open_kind(self) -> BlockKind | None:
         """Kind of the open block, None where none is open."""

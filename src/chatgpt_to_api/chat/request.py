@@ -135,10 +135,19 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class Continuation(msgspec.Struct, frozen=True):
-    """A cut answer to be written on: the backend's conversation and the cut message's id."""
+    """A cut answer to be written on: the backend's conversation and the cut message's id.
+
+    The rest says where the reply stands: ``blocks`` have begun in it, the last of them is text and
+    open if ``in_text``; ``text`` is its whole visible text, as the backend last had it, and
+    ``revised`` whether that differs from what the deltas said.
+    """
 
     conversation_id: str
     message_id: str
+    blocks: int = 0
+    in_text: bool = False
+    text: str = ""
+    revised: bool = False
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
