@@ -28,7 +28,7 @@ from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.counting import Counting
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
-from chatgpt_to_api.gateway.faults import fault_of
+from chatgpt_to_api.gateway.faults import broken_off, fault_of
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
 from chatgpt_to_api.gateway.relay import relay
@@ -36,10 +36,10 @@ from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.scrub import scrub_error
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.upstreams import Candidate
-from chatgpt_to_api.pool.pool import Lease, LeaseAsk, Pool
+from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry.records import Outcome, Recorder, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
-from chatgpt_to_api.transport.errors import TransportError
+from chatgpt_to_api.transport.errors import ConnectFailed, TransportError
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ BACKOFF_CAP: Final = 2.0
 DRAIN: Final = 60.0
 """How long a call of an ``on_client_gone = "drain"`` upstream is read on for nobody, seconds."""
 
-_NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable)
+_NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable, Unauthorized)
 """What the pool says when a candidate has no credential to lend now."""
 
 
@@ -123,7 +123,7 @@ class Gateway:
         *,
         loop: asyncio.AbstractEventLoop,
         routes: Routes,
-        pool: Pool,
+        pool: Lender,
         client: HttpClient,
         limits: LimitSettings,
         max_body: int,
@@ -256,9 +256,9 @@ class Gateway:
                 model=candidate.model,
                 client=question.caller.id,
                 affinity=question.asked.affinity or question.asked.opening,
-                exclude=frozenset(),
                 deadline=question.queue_until,
                 own=own,
+                owner=question.exchange.request_id,
             )
             while True:
                 if fault is not None and attempts >= self.limits.max_attempts:
@@ -288,12 +288,6 @@ class Gateway:
                 )
                 if part.said or question.delivery.committed or fault.retry == "never":
                     raise fault.error
-                if own is not None and fault.credential == "invalid":
-                    raise Unauthorized(
-                        "The upstream refused the access token this request brought.",
-                        code="invalid_access_token",
-                        said=fault.error.text,
-                    )
                 part.forget()
                 if fault.retry == "next_candidate":
                     break
@@ -302,7 +296,7 @@ class Gateway:
         raise _nobody_answered(fault, refusal)
 
     async def _call(
-        self, question: Question, part: Part, candidate: Candidate, lease: Lease
+        self, question: Question, part: Part, candidate: Candidate, lease: Granted
     ) -> UpstreamFault | None:
         """Call one upstream once; None is a good answer, a fault says what went wrong."""
         upstream = candidate.upstream
@@ -315,9 +309,10 @@ class Gateway:
                 return await relay(self, question, candidate, upstream.relay, lease)
             return await translate(self, question, part, candidate, lease)
         except TransportError as error:
-            if error.by_proxy:
-                lease.proxy_failed()
-            return fault_of(error, upstream.name)
+            if isinstance(error, ConnectFailed) and error.at_proxy:
+                lease.proxy_failed(error.message)
+            midway = part.said or question.delivery.committed
+            return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
         finally:
             question.draining = False
             if question.gone:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
+from msgspec import structs
 
 from chatgpt_to_api.dialects.contract import Upstream, UpstreamFault
-from chatgpt_to_api.errors import GatewayError, UpstreamFailed, UpstreamTimeout
-from chatgpt_to_api.transport.client import Reply
+from chatgpt_to_api.errors import UpstreamFailed, UpstreamTimeout
 from chatgpt_to_api.transport.errors import (
     ConnectFailed,
     DeadlinePassed,
     SilenceTimeout,
     TransportError,
 )
+from chatgpt_to_api.transport.reply import Reply
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,15 @@ ERROR_BODY_LIMIT: Final = 64 * 1024
 def fault_of(error: TransportError, upstream: str) -> UpstreamFault:
     """Return what a failed connection to ``upstream`` means for retries and its breaker."""
     match error:
+        case ConnectFailed(at_proxy=True):
+            return UpstreamFault(
+                error=UpstreamFailed(
+                    f"The outbound proxy to the upstream {upstream!r} failed: {error}.",
+                    code="proxy_failed",
+                ),
+                reason=f"proxy: {error}",
+                retry="again",
+            )
         case ConnectFailed():
             return UpstreamFault(
                 error=UpstreamFailed(
@@ -63,14 +73,13 @@ def fault_of(error: TransportError, upstream: str) -> UpstreamFault:
             )
 
 
-def truncated(upstream: str, error: TransportError) -> GatewayError:
-    """The error for a reply that broke off after content had been seen."""
+def broken_off(error: TransportError, upstream: str) -> UpstreamFault:
+    """Return what a connection to ``upstream`` that failed in the middle of its answer means."""
+    fault = fault_of(error, upstream)
     if isinstance(error, DeadlinePassed | SilenceTimeout):
-        return fault_of(error, upstream).error
-    return UpstreamFailed(
-        f"The upstream {upstream!r} broke off in the middle of its answer: {error}.",
-        code="upstream_truncated",
-    )
+        return fault
+    said = f"The upstream {upstream!r} broke off in the middle of its answer: {error}."
+    return structs.replace(fault, error=UpstreamFailed(said, code="upstream_truncated"))
 
 
 async def refused(reply: Reply, codec: Upstream, now: float) -> UpstreamFault:

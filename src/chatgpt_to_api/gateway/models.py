@@ -13,7 +13,7 @@ from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.errors import GatewayError, ModelNotFound, UpstreamFailed
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import ConfiguredUpstream
-from chatgpt_to_api.pool.pool import LeaseAsk, Pool
+from chatgpt_to_api.pool.contract import LeaseAsk, Lender
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.http import HttpRequest
@@ -96,7 +96,7 @@ class ModelList:
                 yield name, routes.default.name
 
     async def refresh(
-        self, routes: Routes, pool: Pool, client: HttpClient, limits: LimitSettings
+        self, routes: Routes, pool: Lender, client: HttpClient, limits: LimitSettings
     ) -> None:
         """Ask every upstream that has a list for it; one that fails keeps its last good list."""
         for upstream in routes.upstreams.values():
@@ -112,7 +112,7 @@ class ModelList:
 async def _fetch(
     upstream: ConfiguredUpstream,
     list_models: Callable[[Access], HttpRequest],
-    pool: Pool,
+    pool: Lender,
     client: HttpClient,
     limits: LimitSettings,
 ) -> list[_Listed]:
@@ -120,11 +120,8 @@ async def _fetch(
     ask = LeaseAsk(
         upstream=upstream.name,
         model="",
-        client="",
-        affinity=b"",
-        exclude=frozenset(),
         deadline=deadline,
-        own=None,
+        owner="model list",
     )
     async with pool.lease(ask) as lease:
         reply = await client.send(

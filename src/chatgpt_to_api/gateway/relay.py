@@ -6,27 +6,25 @@ from typing import TYPE_CHECKING, Final
 
 from chatgpt_to_api.dialects.contract import RelayUpstream, UpstreamFault
 from chatgpt_to_api.errors import ReplyTooLong
-from chatgpt_to_api.gateway.faults import refused, truncated
-from chatgpt_to_api.transport.errors import TransportError
+from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.wire.http import HttpReply, header
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.engine import Gateway, Question
     from chatgpt_to_api.gateway.upstreams import Candidate
-    from chatgpt_to_api.pool.pool import Lease
-    from chatgpt_to_api.transport.client import Reply
+    from chatgpt_to_api.pool.contract import Granted
+    from chatgpt_to_api.transport.reply import Reply
 
 WHOLE_REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Largest reply that is not streamed, bytes."""
 
 
 async def relay(
-    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Lease
+    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Granted
 ) -> UpstreamFault | None:
     """Carry one request to ``codec``'s upstream and its reply back.
 
-    Returns None when the reply went to the client whole. Raises TransportError, and GatewayError
-    once content has left.
+    Returns None when the whole reply is with the client, or kept for it. Raises TransportError.
     """
     asked = question.asked
     upstream = candidate.upstream
@@ -44,7 +42,7 @@ async def relay(
         if not 200 <= reply.head.status < 300:
             return await refused(reply, codec, gateway.wall())
         if streaming:
-            return await _stream(gateway, question, candidate, codec, reply)
+            return await _stream(gateway, question, codec, reply)
         return await _whole(question, codec, reply)
     finally:
         reply.close()
@@ -73,7 +71,7 @@ async def _whole(question: Question, codec: RelayUpstream, reply: Reply) -> Upst
 
 
 async def _stream(
-    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, reply: Reply
+    gateway: Gateway, question: Question, codec: RelayUpstream, reply: Reply
 ) -> UpstreamFault | None:
     scanner = codec.scanner(reply.head, stream=True, hide_usage=not question.asked.include_usage)
     delivery = question.delivery
@@ -82,18 +80,11 @@ async def _stream(
     held: list[bytes] = []
     keeper.watch(delivery)
     while True:
-        try:
-            data = await reply.read()
-        except TransportError as error:
-            if delivery.committed:
-                raise truncated(candidate.upstream.name, error) from error
-            raise
+        data = await reply.read()
         passed = scanner.feed(data) if data else scanner.eof()
         if passed.failed is not None:
-            if delivery.committed:
-                if passed.data:
-                    delivery.pass_on(passed.data)
-                raise passed.failed
+            if passed.data and delivery.committed:
+                delivery.pass_on(passed.data)
             return scanner.fault
         if passed.data:
             if delivery.committed:

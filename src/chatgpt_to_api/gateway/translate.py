@@ -10,25 +10,23 @@ from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.pipeline import Pipeline
 from chatgpt_to_api.gateway.counting import Count
-from chatgpt_to_api.gateway.faults import refused, truncated
-from chatgpt_to_api.transport.errors import TransportError
+from chatgpt_to_api.gateway.faults import refused
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.engine import Gateway, Question
     from chatgpt_to_api.gateway.part import Part
     from chatgpt_to_api.gateway.upstreams import Candidate
-    from chatgpt_to_api.pool.pool import Lease
-    from chatgpt_to_api.transport.client import Reply
+    from chatgpt_to_api.pool.contract import Granted
+    from chatgpt_to_api.transport.reply import Reply
 
 
 async def translate(
-    gateway: Gateway, question: Question, part: Part, candidate: Candidate, lease: Lease
+    gateway: Gateway, question: Question, part: Part, candidate: Candidate, lease: Granted
 ) -> UpstreamFault | None:
     """Ask one upstream for one part of the reply; None when the part is complete.
 
     An answer the backend cut at its own length is continued on the same lease, up to the limit.
-    Raises TransportError, InvalidRequest for what this upstream cannot be asked, and GatewayError
-    once content has left.
+    Raises TransportError, and InvalidRequest for what this upstream cannot be asked.
     """
     upstream = candidate.upstream
     request = question.request()
@@ -60,7 +58,7 @@ class _Call:
         question: Question,
         part: Part,
         candidate: Candidate,
-        lease: Lease,
+        lease: Granted,
         request: ChatRequest,
     ) -> None:
         self._gateway = gateway
@@ -112,20 +110,13 @@ class _Call:
         if delivery.streaming:
             keeper.watch(delivery)
         while True:
-            try:
-                data = await reply.read()
-            except TransportError as error:
-                if self._part.said:
-                    raise truncated(self._candidate.upstream.name, error) from error
-                raise
+            data = await reply.read()
             events = decoder.feed(data) if data else decoder.eof()
             if events:
                 self.heard = True
                 last = events[-1]
                 if type(last) is Failed:
                     self._take(events[:-1])
-                    if self._part.said:
-                        raise last.error
                     return decoder.fault
                 self._take(events)
                 if delivery.committed:
@@ -164,5 +155,5 @@ class _Call:
     def settle_usage(self) -> None:
         """Report what was counted, also of an answer that was cut."""
         if self._count is not None and self._part.said:
-            source = "counted" if self._whole else "partial"
-            self._part.take([UsageReported(self._count.usage(source))])
+            usage = self._count.usage("counted" if self._whole else "partial")
+            self._part.take([UsageReported(usage)])
