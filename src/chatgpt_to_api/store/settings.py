@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, delete, insert, select
 
 from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.errors import WrongKey
@@ -77,10 +76,8 @@ def read_setting(connection: Connection, name: str) -> bytes | None:
 
 def write_setting(connection: Connection, name: str, value: bytes) -> None:
     """Write a plain value inside a larger transaction."""
-    statement = insert(settings_table).values(name=name, value=value)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    )
+    connection.execute(delete(settings_table).where(settings_table.c.name == name))
+    connection.execute(insert(settings_table).values(name=name, value=value))
 
 
 def _place(name: str) -> str:
