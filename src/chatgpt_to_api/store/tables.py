@@ -11,6 +11,8 @@ from typing import Final
 from sqlalchemy import (
     Column,
     Float,
+    ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -57,3 +59,38 @@ credential_states: Final = Table(
     Column("changed", Float, nullable=False),
 )
 """What the pool learned of a credential; those given by the configuration have states too."""
+
+conversations: Final = Table(
+    "conversations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("hidden", Float),
+    Column("root", Text, nullable=False),
+    Column("current", Text, nullable=False),
+    Column("nodes", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("title", LargeBinary),
+    Index("conversations_of_owner", "owner", "updated"),
+    Index("conversations_by_age", "updated"),
+)
+"""``owner`` is a keyed digest, ``hidden`` when it was hidden, ``size`` the bytes of its nodes."""
+
+conversation_nodes: Final = Table(
+    "conversation_nodes",
+    metadata,
+    Column(
+        "conversation",
+        Text,
+        ForeignKey("conversations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("id", Text, primary_key=True),
+    Column("parent", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""One message each; ``sealed`` holds who wrote it and what it says."""
