@@ -1,1 +1,1 @@
-"""Every setting: its type, unit, default, environment name and TOML key; where its value came from."""
+"""Every setting: its type, unit, default and names, and where its value came from."""

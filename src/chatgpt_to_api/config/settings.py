@@ -1,18 +1,40 @@
-"""The typed settings object that everything else is built from."""
+"""The typed settings object that everything else is built from.
+
+Each setting stands here once: its type, bounds, unit, default, meaning and environment name. The
+loader, ``config show`` and the documentation read them from here.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from chatgpt_to_api.wire.secret import Secret
 
+Kind: TypeAlias = Literal["conversation", "openai", "local"]
 
-def env(name: str, text: str, **more: Any) -> Meta:
-    """Describe a setting that an environment variable can give: its name and meaning."""
-    return Meta(description=text, extra={"env": name}, **more)
+
+def env(
+    name: str, text: str, *, also: str = "", unit: str = "", not_in_file: bool = False, **more: Any
+) -> Meta:
+    """Describe a setting that an environment variable can give: its name and meaning.
+
+    ``also`` is a second variable, read where the first is not set. ``not_in_file``: the
+    configuration file cannot hold it.
+    """
+    names = (name, also) if also else (name,)
+    extra = {"env": names, "unit": unit, "not_in_file": not_in_file}
+    return Meta(description=text, extra=extra, **more)
+
+
+def of_upstream(text: str, *kinds: Kind, **variables: str) -> Meta:
+    """Describe a field of an upstream: the kinds that have it (none named: all of them).
+
+    ``variables`` maps the name of an upstream to the environment variable that gives it this field.
+    """
+    return Meta(description=text, extra={"kinds": kinds, "variables": variables})
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,8 +42,27 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: Annotated[str, env("SERVER_HOST", "Address to listen on.")] = "127.0.0.1"
     port: Annotated[
-        int, env("SERVER_PORT", "Port to listen on; PORT is read too.", ge=0, le=65535)
+        int,
+        env("SERVER_PORT", "Port to listen on; 0 is any free one.", also="PORT", ge=0, le=65535),
     ] = 8080
+    api_keys: Annotated[
+        tuple[Secret, ...],
+        env("API_KEYS", "Client keys callers must show, besides those in api_keys.txt."),
+    ] = ()
+    allow_caller_tokens: Annotated[
+        bool,
+        env(
+            "ALLOW_CALLER_TOKENS",
+            "Take a caller's own access token in place of a client key, where keys are set.",
+        ),
+    ] = False
+    allow_anonymous_conversation: Annotated[
+        bool,
+        env(
+            "ALLOW_ANONYMOUS_CONVERSATION",
+            "Answer the conversation endpoints without a token, where no keys are set.",
+        ),
+    ] = False
     cors_allowed_origins: Annotated[
         tuple[str, ...],
         env("CORS_ALLOWED_ORIGINS", "Origins of web pages that may call the gateway; * is any."),
@@ -33,34 +74,83 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
     max_body: Annotated[
-        int, env("CHATGPT_TO_API_MAX_BODY", "Largest request body, bytes.", ge=1)
+        int, env("CHATGPT_TO_API_MAX_BODY", "Largest request body.", unit="bytes", ge=1)
     ] = 64 * 1024 * 1024
     drain: Annotated[
         float,
-        env("CHATGPT_TO_API_DRAIN", "Time running requests get at a stop, seconds.", ge=0),
+        env(
+            "CHATGPT_TO_API_DRAIN",
+            "Time running requests get at a stop.",
+            unit="seconds",
+            ge=0,
+        ),
     ] = 10.0
 
 
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[admin]``: who may administer the gateway."""
+
+    password: Annotated[
+        Secret | None,
+        env("ADMIN_PASSWORD", "Password of the admin API; without one a random one is made."),
+    ] = None
+
+
+class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[tokens]``: credentials of the conversation backend, and of the official API."""
+
+    access_tokens: Annotated[
+        tuple[Secret, ...], env("ACCESS_TOKENS", "Access tokens of the conversation backend.")
+    ] = ()
+    access_tokens_file: Annotated[
+        str,
+        env(
+            "ACCESS_TOKENS_FILE",
+            "File of access tokens, read instead of access_tokens.json in the data folder.",
+        ),
+    ] = ""
+    official_api_key: Annotated[
+        Secret | None, env("OFFICIAL_API_KEY", "API key of the official OpenAI API.")
+    ] = None
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[store]``: how stored secrets are kept."""
+
+    secret_key: Annotated[
+        Secret | None,
+        env("SECRET_KEY", "Key that stored secrets are sealed with, instead of the key file."),
+    ] = None
+
+
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[limits]``: how long things may take."""
+    """``[limits]``: how long things may take, and how many there may be."""
 
     queue_wait: Annotated[
         float,
         env(
             "CHATGPT_TO_API_QUEUE_WAIT",
-            "Longest wait for a credential, seconds; 0 answers 429 at once.",
+            "Longest wait for a credential; 0 answers 429 at once.",
+            unit="seconds",
             ge=0,
         ),
     ] = 30.0
     read_timeout: Annotated[
-        float, env("CHATGPT_TO_API_READ_TIMEOUT", "Longest silence of an upstream, seconds.", gt=0)
+        float,
+        env("CHATGPT_TO_API_READ_TIMEOUT", "Longest silence of an upstream.", unit="seconds", gt=0),
     ] = 360.0
     connect_timeout: Annotated[
         float,
-        env("CHATGPT_TO_API_CONNECT_TIMEOUT", "Longest time to reach an upstream, seconds.", gt=0),
+        env(
+            "CHATGPT_TO_API_CONNECT_TIMEOUT",
+            "Longest time to reach an upstream.",
+            unit="seconds",
+            gt=0,
+        ),
     ] = 10.0
     request_deadline: Annotated[
-        float, env("CHATGPT_TO_API_REQUEST_DEADLINE", "Longest whole request, seconds.", gt=0)
+        float,
+        env("CHATGPT_TO_API_REQUEST_DEADLINE", "Longest whole request.", unit="seconds", gt=0),
     ] = 900.0
     max_queue: Annotated[
         int, env("CHATGPT_TO_API_MAX_QUEUE", "Most requests waiting for a credential.", ge=0)
@@ -80,7 +170,8 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         env(
             "CHATGPT_TO_API_KEEP_ALIVE",
-            "Silence after which a stream gets a comment, seconds.",
+            "Silence after which a stream gets a comment.",
+            unit="seconds",
             gt=0,
         ),
     ] = 15.0
@@ -88,67 +179,239 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         env(
             "CHATGPT_TO_API_HOLD",
-            "How long a stream's head is held back for the first content, seconds.",
+            "How long a stream's head is held back for the first content.",
+            unit="seconds",
             ge=0,
         ),
     ] = 5.0
 
 
+class EmbeddedModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[embedded_model]``: the small model that answers where nothing else is configured."""
+
+    use: Annotated[
+        Literal["auto", "on", "off"],
+        env("EMBEDDED_MODEL", "auto: only while no other upstream is configured."),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        env("CHATGPT_TO_API_MODEL_THREADS", "Threads it computes with; 0 is one per core.", ge=0),
+    ] = 0
+    parallel: Annotated[
+        int, env("CHATGPT_TO_API_MODEL_PARALLEL", "Answers it writes at once.", ge=1, le=64)
+    ] = 4
+    context: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MODEL_CONTEXT",
+            "Longest prompt and answer together.",
+            unit="tokens",
+            ge=256,
+            le=8192,
+        ),
+    ] = 4096
+
+
+class ProxySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[proxy]``: outbound proxies; loopback is always reached directly."""
+
+    http: Annotated[
+        Secret | None, env("http_proxy", "Proxy to http:// upstreams.", also="HTTP_PROXY")
+    ] = None
+    https: Annotated[
+        Secret | None, env("https_proxy", "Proxy to https:// upstreams.", also="HTTPS_PROXY")
+    ] = None
+    all: Annotated[
+        Secret | None,
+        env("all_proxy", "Proxy to upstreams that have no other.", also="ALL_PROXY"),
+    ] = None
+    no_proxy: Annotated[
+        tuple[str, ...],
+        env("no_proxy", "Hosts, networks and .domains to reach directly.", also="NO_PROXY"),
+    ] = ()
+
+    def environment(self) -> dict[str, str]:
+        """Return the proxies as the variables they usually come in; it holds secrets."""
+        proxies = {"http_proxy": self.http, "https_proxy": self.https, "all_proxy": self.all}
+        found = {name: secret.reveal() for name, secret in proxies.items() if secret is not None}
+        return found | ({"no_proxy": ",".join(self.no_proxy)} if self.no_proxy else {})
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[log]``: what is logged, and how."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        env("CHATGPT_TO_API_LOG_LEVEL", "Least serious messages that are logged."),
+    ] = "info"
+    format: Annotated[
+        Literal["text", "json"], env("CHATGPT_TO_API_LOG_FORMAT", "Form of a log line.")
+    ] = "text"
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[upstreams.NAME]``: one backend the gateway calls. Fields of other kinds are refused."""
 
-    kind: Literal["conversation", "openai", "local"]
-    base_url: str = ""
-    api_keys: tuple[Secret, ...] = ()
-    models: tuple[str, ...] = ("*",)
-    max_concurrency: int | None = None
-    rate_limits: tuple[str, ...] = ()
-    proxy: Secret | None = None
-    include_usage: bool = True
-    on_client_gone: Literal["cancel", "drain"] = "cancel"
-    # conversation only
-    puid: Secret | None = None
-    history: bool = False
-    system_mapping: Literal["merge", "critic", "system"] = "merge"
-    model_map: dict[str, str] = {}
-    headers: dict[str, Secret] = {}
+    kind: Annotated[
+        Kind, of_upstream("Protocol it speaks; a NAME that is a kind need not repeat it.")
+    ]
+    base_url: Annotated[
+        str,
+        of_upstream(
+            "conversation: the whole URL of POST …/conversation; openai: the URL before "
+            "/chat/completions, mostly ending in /v1.",
+            "conversation",
+            "openai",
+            conversation="API_REVERSE_PROXY",
+            openai="OPENAI_BASE_URL",
+        ),
+    ] = ""
+    api_keys: Annotated[
+        tuple[Secret, ...],
+        of_upstream("API keys it accepts.", "openai", openai="OPENAI_API_KEY"),
+    ] = ()
+    models: Annotated[
+        tuple[str, ...] | None,
+        of_upstream('Model names and globs it serves; ["*"] is every name.'),
+    ] = None
+    max_concurrency: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        of_upstream(
+            "Most requests at once per credential; without it 1 (conversation) or no limit.",
+        ),
+    ] = None
+    rate_limits: Annotated[
+        tuple[str, ...],
+        of_upstream(
+            "Most requests in any stretch of a length, such as 5/10s; more wait their turn.",
+            conversation="API_RATE_LIMIT",
+        ),
+    ] = ()
+    proxy: Annotated[
+        Secret | None,
+        of_upstream(
+            "Outbound proxy to it, instead of the environment's.", "conversation", "openai"
+        ),
+    ] = None
+    include_usage: Annotated[
+        bool, of_upstream("Ask for token counts at the end of a stream.", "openai", "local")
+    ] = True
+    on_client_gone: Annotated[
+        Literal["cancel", "drain"],
+        of_upstream("What becomes of its answer when the client goes away."),
+    ] = "cancel"
+    puid: Annotated[
+        Secret | None,
+        of_upstream(
+            "The _puid cookie for tokens that bring none.", "conversation", conversation="PUID"
+        ),
+    ] = None
+    history: Annotated[
+        bool,
+        of_upstream(
+            "Let the backend keep the conversations.",
+            "conversation",
+            conversation="ENABLE_HISTORY",
+        ),
+    ] = False
+    system_mapping: Annotated[
+        Literal["merge", "critic", "system"],
+        of_upstream("How system messages are sent to it.", "conversation"),
+    ] = "merge"
+    model_map: Annotated[
+        dict[str, str],
+        of_upstream(
+            "Model names asked for and what they are called there; adds to the built-in table.",
+            "conversation",
+        ),
+    ] = {}
+    headers: Annotated[
+        dict[str, Secret], of_upstream("More headers for its requests.", "conversation")
+    ] = {}
 
 
 class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to serve a route: an upstream, and the model's name there if it differs."""
 
-    upstream: str
-    model: str | None = None
+    upstream: Annotated[str, Meta(description="Name of the upstream.")]
+    model: Annotated[
+        str | None, Meta(description="The model's name there, if it is another one.")
+    ] = None
 
 
 class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[[routes]]``: a model name or glob and its ordered candidates."""
 
-    model: str
-    candidates: tuple[CandidateSettings, ...]
+    model: Annotated[str, Meta(description="Model name or glob that is asked for.")]
+    candidates: Annotated[
+        tuple[CandidateSettings, ...],
+        Meta(description="Upstreams to try, in order.", min_length=1),
+    ]
 
 
-WELL_KNOWN_MODELS: Final = (
-    "gpt-*",
-    "o1*",
-    "o3*",
-    "o4*",
-    "chatgpt-*",
-    "text-davinci-002-render*",
-)
+CONVERSATION: Final = "conversation"
+"""Name of the upstream that the conversation variables (API_REVERSE_PROXY, PUID, …) describe."""
+
+OPENAI: Final = "openai"
+"""Name of the upstream that OPENAI_BASE_URL and OPENAI_API_KEY make."""
+
+LOCAL: Final = "local"
+"""Name of the embedded model's upstream, where the configuration gives it no other."""
+
+OFFICIAL_CONVERSATION_URL: Final = "https://chatgpt.com/backend-api/conversation"
+"""Where access tokens go while no conversation upstream is configured."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings, after every source was read."""
+    """All settings, after every source was read. Every path in it is absolute."""
 
     data_dir: Annotated[
         str, env("CHATGPT_TO_API_DATA_DIR", "Folder of the store, keys, tokens and model.")
     ]
+    config_file: Annotated[
+        str,
+        env(
+            "CHATGPT_TO_API_CONFIG",
+            "Configuration file; else config.toml in the data folder.",
+            not_in_file=True,
+        ),
+    ] = ""
     server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
+    tokens: TokenSettings = TokenSettings()
+    store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
+    embedded_model: EmbeddedModelSettings = EmbeddedModelSettings()
+    proxy: ProxySettings = ProxySettings()
+    log: LogSettings = LogSettings()
     upstreams: dict[str, UpstreamSettings] = {}
+    """What is configured with an address, in the order it stands."""
+    conversation_default: UpstreamSettings = UpstreamSettings(
+        "conversation", base_url=OFFICIAL_CONVERSATION_URL
+    )
+    """What access tokens are used with while ``upstreams`` has no conversation backend."""
     routes: tuple[RouteSettings, ...] = ()
     well_known_models: Annotated[
         tuple[str, ...],
         Meta(description="More names that stand for the default upstream."),
     ] = ()
+
+    def upstreams_with(self, *, tokens: bool) -> dict[str, UpstreamSettings]:
+        """Return the upstreams in force, given whether access tokens are at hand.
+
+        Adds the official conversation backend where there are tokens and no other conversation
+        upstream, and the embedded model where it is wanted: ``embedded_model.use`` is ``on``, or
+        ``auto`` and there is no other upstream or a route names it.
+        """
+        found = dict(self.upstreams)
+        if tokens and all(u.kind != "conversation" for u in found.values()):
+            found[CONVERSATION] = self.conversation_default
+        local = [name for name, upstream in found.items() if upstream.kind == "local"]
+        if self.embedded_model.use == "off":
+            for name in local:
+                del found[name]
+        elif not local:
+            routed = any(c.upstream == LOCAL for r in self.routes for c in r.candidates)
+            if self.embedded_model.use == "on" or routed or not found:
+                found[LOCAL] = UpstreamSettings("local")
+        return found

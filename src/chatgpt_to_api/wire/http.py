@@ -45,7 +45,11 @@ def split_url(url: str) -> tuple[Origin, str]:
     Raises ValueError, without repeating the URL (it may hold a password), for anything else,
     user information and fragments included.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its message quotes the part it dislikes
+        raise ValueError("the URL's host or port is not valid") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError("a URL must begin with http:// or https://")
     if not parts.hostname:
@@ -54,7 +58,12 @@ def split_url(url: str) -> tuple[Origin, str]:
         raise ValueError("the URL must not hold a user name or password")
     if any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise ValueError("the URL holds a space or control character")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.fragment:
+        raise ValueError("the URL must not have a fragment (#)")
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    elif port == 0:
+        raise ValueError("the URL's port must not be 0")
     path = parts.path or "/"
     return Origin(parts.scheme, parts.hostname, port), path + (
         f"?{parts.query}" if parts.query else ""

@@ -1,0 +1,107 @@
+"""One reading of the configuration: the sources at hand, and all that was found wrong so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from chatgpt_to_api.config.catalogue import Setting, describe
+from chatgpt_to_api.config.checks import CHECKS
+from chatgpt_to_api.config.sources import DEFAULT, Found, References, Variables
+from chatgpt_to_api.config.values import from_text, from_toml
+
+
+class Reading:
+    """Reads single values and keeps what went wrong, so that one error can tell all of it.
+
+    ``file`` is the configuration file, None where there is none, and ``toml`` what it holds.
+    """
+
+    def __init__(
+        self,
+        variables: Variables,
+        options: Mapping[str, str],
+        file: Path | None,
+        toml: Mapping[str, Any],
+        folder: Path,
+    ) -> None:
+        self.variables = variables
+        self.options = options
+        self.file = file
+        self.toml = toml
+        self.folder = folder
+        """What a relative path in the file is relative to."""
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.origins: dict[str, str] = {}
+        self._references = References(variables, folder)
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """Return a table of the file, empty where there is none or something else stands there."""
+        found = self.toml.get(name, {})
+        return found if isinstance(found, dict) else {}
+
+    def outside(self, setting: Setting) -> Found | None:
+        """Return what an option or a variable says of a setting with one place, if one does."""
+        return find_outside(setting, self.options, self.variables)
+
+    def value(
+        self, setting: Setting, key: str, table: Mapping[str, Any], found: Found | None
+    ) -> Any:
+        """Read one value: ``found`` where something outside gave it, else from ``table``.
+
+        ``key`` is its own full key, where the setting's stands for many. A wrong value is noted
+        and the default returned in its place, so that the reading can go on.
+        """
+        try:
+            if found is not None:
+                value, origin = from_text(found.text, setting.type), found.origin
+            elif setting.name in table:
+                value = from_toml(table[setting.name], setting.type, self._references.resolve)
+                origin = str(self.file)
+            else:
+                self.origins[key] = DEFAULT
+                return setting.default
+            check = CHECKS.get(setting.key)
+            value = check(value) if check else value
+        except ValueError as error:
+            what = str(error).replace(describe(setting.type), setting.expected, 1)
+            if found is None:
+                self.file_problem(key, what)
+            else:
+                self.problem(found.name, what)
+            self.origins[key] = DEFAULT
+            return setting.default
+        self.origins[key] = origin
+        return value
+
+    def problem(self, variable: str, what: str) -> None:
+        """Note what is wrong with a variable or an option."""
+        self.problems.append(f"{variable}: {what}")
+
+    def file_problem(self, key: str, what: str) -> None:
+        """Note what is wrong with a key of the configuration file."""
+        self.problems.append(f"{key} (in {self.file}): {what}")
+
+    def unknown_key(self, key: str, known: Iterable[str]) -> None:
+        """Note a key of the file that means nothing, with the known one it is most like."""
+        names = list(known)
+        leaves = {name.rpartition(".")[2]: name for name in reversed(names)}
+        leaf = key.rpartition(".")[2]
+        close = get_close_matches(key, names, 1, 0.75)
+        close = close or [leaves[leaf_] for leaf_ in get_close_matches(leaf, leaves, 1, 0.75)]
+        hint = f"; did you mean {close[0]}?" if close else ""
+        self.file_problem(key, f"there is no such setting{hint}")
+
+
+def find_outside(
+    setting: Setting, options: Mapping[str, str], variables: Variables
+) -> Found | None:
+    """Return what an option of the command line says of a setting, else what a variable does."""
+    text = options.get(setting.key, "").strip()
+    if text:
+        option = "--" + setting.name.removesuffix("_file").replace("_", "-")
+        return Found(text, option, f"option {option}")
+    return variables.find(*setting.env) if setting.env else None
