@@ -176,9 +176,9 @@ class UpstreamTimeout(UpstreamFailed):
 
 
 class ReplyTooLong(UpstreamFailed):
-    """A line or event of the reply is longer than the gateway holds in memory."""
+    """A line, an event or the whole of a reply is longer than the gateway holds in memory."""
 
     code = "upstream_reply_too_long"
 
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(f"The upstream sent an event longer than {limit} bytes.")
+    def __init__(self, *, limit: int, what: str = "bytes in one event") -> None:
+        super().__init__(f"The upstream sent more than {limit} {what}.")
