@@ -1,0 +1,567 @@
+"""The decoder of a conversation backend's reply, for both of its encodings.
+
+v0 events are snapshots of messages, v1 events are operations that build the same messages; both end
+in one turn. Events are told apart by their shape, never by their place in the stream or by an
+announcement: proxies drop, add and reorder them. Runs of events that differ in their text alone go
+through a fast lane; the tests hold both roads equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeGuard
+
+import msgspec
+
+from chatgpt_to_api.chat.events import ChatEvent, Failed, FinishReason
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.contract import UpstreamFault
+from chatgpt_to_api.dialects.conversation import faults
+from chatgpt_to_api.dialects.conversation.documents import Change, Document, Documents, find
+from chatgpt_to_api.dialects.conversation.lanes import Lane, delta_lane, snapshot_lane
+from chatgpt_to_api.dialects.conversation.reading import (
+    CUT,
+    NotJson,
+    Rope,
+    as_text,
+    read_flags,
+    read_json,
+    read_text,
+)
+from chatgpt_to_api.dialects.conversation.turn import Answer, Turn
+from chatgpt_to_api.errors import ReplyTooLong
+from chatgpt_to_api.wire.error_body import ErrorBody, read_error_body
+from chatgpt_to_api.wire.http import ReplyHead, header
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event
+
+_FINISH: Final[dict[str | None, FinishReason]] = {CUT: "length", "content_filter": "content_filter"}
+_SERVER_ERROR: Final = b"Internal Server Error"  # a bare line inside a stream
+_NOT_EVENTS: Final = b'{["<\x1f'  # what JSON, a web page, or gzip begins with; no event field does
+_SPACE: Final = b" \t\r\n\xef\xbb\xbf"  # white space, and the bytes of a byte order mark
+_GLIMPSE: Final = 400
+_TRIES: Final = 4
+"""How many lanes may be built in vain before no more are: each costs as much as a few events."""
+
+
+class ConversationDecoder:
+    """Decodes one reply. What it found out about the conversation stays readable after it.
+
+    Feed it to the end of the body, or until it is ``done``; a connection that breaks is an end too.
+    """
+
+    def __init__(self, request: ChatRequest, head: ReplyHead) -> None:
+        self._request = request
+        self._continued = request.continuation
+        self._content_type = head.content_type
+        self._splitter = SseSplitter()
+        self._turn = Turn(self._continued)
+        self._documents = Documents()
+        self._body: list[bytes] | None = None  # a reply that is no event stream
+        self._body_size = 0
+        self._sniffed = False
+        self._glimpse: bytes | None = b""
+        self._lane: Lane | None = None
+        self._lane_answer: Answer | None = None
+        self._lane_document: Document | None = None
+        self._lane_rope: Rope | None = None
+        self._lane_used = False
+        self._tries = _TRIES
+        self._blocked = False
+        self._complete = False
+        self._handed_off = False
+        self._held_back = False
+        self._ending: list[ChatEvent] = []
+        self.done = False
+        """Nothing that comes after this matters."""
+        self.fault: UpstreamFault | None = None
+        self.conversation_id = "" if self._continued is None else self._continued.conversation_id
+        """The conversation the answer belongs to, "" where the backend names none."""
+        self.title = ""
+        """The title the backend gave the conversation, if it did."""
+        self.dropped = 0
+        """How many events meant nothing."""
+        encoding = header(head.headers, b"content-encoding") or b"identity"
+        if encoding.strip().lower() not in (b"identity", b""):
+            self._fail(_compressed())
+
+    # -- what was found out ------------------------------------------------------------------------
+
+    @property
+    def model(self) -> str:
+        """The model that answers, "" where the backend does not say."""
+        last = self._turn.last
+        return last.flags.model if last is not None else self._turn.model
+
+    @property
+    def message_id(self) -> str:
+        """The id of the answering message: what a follow-up hangs under. "" where it has none."""
+        last = self._turn.last
+        return last.flags.id if last is not None else ""
+
+    @property
+    def finish_type(self) -> str | None:
+        """The backend's own word for why the answer ended, if it said one."""
+        last = self._turn.last
+        return last.flags.finish if last is not None else None
+
+    @property
+    def text(self) -> str:
+        """The whole visible answer as the backend last had it."""
+        return self._turn.text
+
+    @property
+    def revised(self) -> str | None:
+        """The whole visible text, where it differs from the joined deltas."""
+        return self._turn.text if self._turn.revised else None
+
+    def follow_up(self) -> ChatRequest | None:
+        """The request that continues an answer which ran into the backend's length limit."""
+        if not self._held_back:
+            return None
+        continuation = self._turn.continuation(self.conversation_id, self.message_id)
+        return msgspec.structs.replace(self._request, continuation=continuation)
+
+    def conclude(self) -> list[ChatEvent]:
+        """The end that was held back, once no follow-up is made."""
+        if not self._held_back:
+            return []
+        self._held_back = False
+        return self._turn.finish("length")
+
+    # -- bytes -------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> list[ChatEvent]:
+        """Take the next bytes, cut anywhere."""
+        if self.done:
+            return self._taken()
+        try:
+            if self._sniffed or self._sniff(data):
+                if self._body is not None:
+                    self._collect(data)
+                else:
+                    self._stream(data)
+        except ReplyTooLong as error:
+            self._fail(faults.too_long(error))
+        return self._taken()
+
+    def eof(self) -> list[ChatEvent]:
+        """The body has ended, well or not: the answer is good if it is whole."""
+        if not self.done:
+            try:
+                if self._body is not None:
+                    self._judge(b"".join(self._body))
+                else:
+                    self._last_events()
+            except ReplyTooLong as error:
+                self._fail(faults.too_long(error))
+        if not self.done:
+            self._end_of_body()
+        return self._taken()
+
+    def _taken(self) -> list[ChatEvent]:
+        events = self._turn.take()
+        if self._ending:
+            events += self._ending
+            self._ending = []
+        return events
+
+    def _sniff(self, data: bytes) -> bool:
+        """Tell by its first byte whether the body is an event stream: its type is often wrong."""
+        first = data.lstrip(_SPACE)[:1]
+        if not first:
+            self._splitter.whole(data)  # it knows what a byte order mark and blank lines are
+            return False
+        self._sniffed = True
+        if first in _NOT_EVENTS:
+            self._body = []
+        return True
+
+    def _collect(self, data: bytes) -> None:
+        assert self._body is not None
+        self._body.append(data)
+        self._body_size += len(data)
+        if self._body_size > MAX_EVENT:
+            raise ReplyTooLong(limit=MAX_EVENT)
+
+    def _stream(self, data: bytes) -> None:
+        if self._glimpse is not None and len(self._glimpse) < _GLIMPSE:
+            self._glimpse += data[:_GLIMPSE]
+        block = self._splitter.whole(data)
+        if block:
+            self._events(block)
+        if self._splitter.overflow and not self.done:
+            raise ReplyTooLong(limit=MAX_EVENT)
+
+    def _events(self, block: bytes) -> None:
+        """Read whole events: runs in the fast lane, the others one by one."""
+        at, size = 0, len(block)
+        while at < size and not self.done:
+            if self._lane is not None and size <= MAX_EVENT:  # no event in it is too long
+                text, stop = self._lane.run(block, at)
+                if stop > at:
+                    self._ran(text)
+                    at = stop
+                    continue
+            end = block.find(b"\n\n", at)
+            if end < 0:
+                break  # blank lines only
+            if end > at:
+                if end - at >= MAX_EVENT:
+                    raise ReplyTooLong(limit=MAX_EVENT)
+                self._event(block[at:end])
+                at = end + 2
+            else:
+                at += 1
+
+    def _event(self, raw: bytes) -> None:
+        """Read one event from its lines."""
+        if raw.startswith(b"data: {") and b"\n" not in raw:
+            self._dispatch(b"", raw[6:], raw)
+            return
+        lines = raw.split(b"\n")
+        if _SERVER_ERROR in lines:
+            self._server_error()
+            return
+        event = read_event(lines)
+        if event is not None:
+            plain = len(lines) == 1 or (len(lines) == 2 and lines[0] == b"event: delta")
+            self._dispatch(event.name, event.data, raw if plain else None)
+
+    def _last_events(self) -> None:
+        """Read what stands at the end of the body without a blank line after it."""
+        for event in self._splitter.eof():
+            self._dispatch(event.name, event.data, None)
+        cut = self._splitter.cut
+        if cut is not None:
+            self._dispatch(cut.name, cut.data, None)
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def _dispatch(self, name: bytes, data: bytes, raw: bytes | None) -> None:
+        """Tell an event's kind by its shape. ``raw`` is what a lane can be learned from."""
+        if self.done or not data or name == b"ping":
+            return
+        if data.strip() == b"[DONE]":
+            self._ended()
+            return
+        if name == b"delta_encoding":
+            self._announced(data)
+            return
+        try:
+            event = read_json(data)
+        except NotJson:
+            event = None
+            if data.strip() == _SERVER_ERROR:
+                self._server_error()
+        if not isinstance(event, dict):
+            self.dropped += 1
+            return
+        self._glimpse = None
+        message = event.get("message")
+        if isinstance(message, dict) and "v" not in event:
+            self._snapshot(event, message, raw)
+        elif "v" in event or name == b"delta" or ("p" in event and "o" in event):
+            self._operation(event, raw)
+        elif not self._foreign(event):
+            self._control(event)
+
+    def _announced(self, data: bytes) -> None:
+        encoding = data.strip().strip(b'"')
+        if encoding != b"v1":
+            shown = encoding[:40].decode("utf-8", "replace")
+            self._fail(
+                faults.unsupported(
+                    f"The conversation backend uses an encoding that is not known: {shown!r}."
+                )
+            )
+
+    def _foreign(self, event: dict[str, Any]) -> bool:
+        """Whether an event belongs to another conversation; the first id seen is ours."""
+        found = event.get("conversation_id")
+        if not isinstance(found, str) or not found:
+            return False
+        if not self.conversation_id:
+            self.conversation_id = found
+        return found != self.conversation_id
+
+    def _control(self, event: dict[str, Any]) -> None:
+        """An event about the turn, without a message."""
+        match event.get("type"):
+            case "title_generation":
+                title = event.get("title")
+                self.title = title if isinstance(title, str) else self.title
+                return
+            case "message_stream_complete":
+                self._complete = True
+                return
+            case "stream_handoff":
+                self._handed_off = True
+                return
+            case "moderation" if "moderation_response" not in event:
+                self._blocked = True
+                return
+        moderation = event.get("moderation_response")
+        if isinstance(moderation, dict):
+            self._blocked = self._blocked or moderation.get("blocked") is True
+        elif event.get("type") == "error" or any(
+            event.get(key) for key in ("error", "detail", "errorMessage")
+        ):
+            self._complained(event)
+        elif event.get("type") is None:
+            self.dropped += 1
+
+    def _complained(self, event: dict[str, Any]) -> None:
+        """The backend reports an error. After the whole answer it changes nothing any more."""
+        if not self._turn.over:
+            self._fail(faults.fault_of_complaint(event.get("error") or event))
+
+    def _server_error(self) -> None:
+        if not self._turn.over:
+            self._fail(
+                faults.broken(
+                    "The conversation backend broke off with an error of its server.",
+                    "upstream_error",
+                    ErrorBody(_SERVER_ERROR.decode()),
+                )
+            )
+
+    def _snapshot(self, event: dict[str, Any], message: dict[str, Any], raw: bytes | None) -> None:
+        """A v0 event: a message as it stands now."""
+        self._leave_lane()
+        if self._foreign(event):
+            return
+        was_over = self._turn.over if event.get("error") else False
+        flags = read_flags(message)
+        text = read_text(message, flags.kind) if flags.kind is not None else ""
+        answer = self._turn.see(flags.id or f"#{flags.role}", flags, text)
+        if event.get("error") and not was_over:
+            self._fail(faults.fault_of_complaint(event["error"]))
+        elif answer is not None and raw is not None and flags.status != "finished_successfully":
+            self._learn_snapshots(answer, raw, event)
+
+    def _operation(self, event: dict[str, Any], raw: bytes | None) -> None:
+        """A v1 event: an operation, or a batch of them, on a message that is being built."""
+        self._leave_lane()
+        document, changes = self._documents.apply(event)
+        if document is None or not changes or not isinstance(document.root, dict):
+            self.dropped += 1
+            return
+        pieces: list[str] = []
+        text_changed = flags_changed = False
+        for change in changes:
+            if _appends_text(change, document.root, alone=len(changes) == 1):
+                pieces.append(change.value)
+            elif change.path[:2] == ("message", "content") or len(change.path) < 2:
+                text_changed = True
+            else:
+                flags_changed = True
+        answer = self._turn.answer(document.key)
+        if text_changed or (flags_changed and answer is None):
+            self._look(document)
+            return
+        if answer is None:
+            return
+        if flags_changed:
+            self._turn.mark(document.key, read_flags(document.root["message"]))
+        if pieces:
+            self._turn.append(answer, "".join(pieces))
+            if raw is not None and not flags_changed and len(changes) == 1:
+                self._learn_operations(answer, document, raw, event)
+
+    def _look(self, document: Document) -> None:
+        """Read a document anew, as the v0 event it amounts to."""
+        root = document.root
+        if self._foreign(root):
+            document.key = ""
+            return
+        was_over = self._turn.over
+        message = root.get("message")
+        if isinstance(message, dict):
+            flags = read_flags(message)
+            document.key = flags.id or f"#{document.channel}"
+            text = read_text(message, flags.kind) if flags.kind is not None else ""
+            self._documents.spend(len(text))
+            self._turn.see(document.key, flags, text)
+        if root.get("error") and not was_over:
+            self._fail(faults.fault_of_complaint(root["error"]))
+
+    # -- the fast lane -----------------------------------------------------------------------------
+
+    def _learn_snapshots(self, answer: Answer, raw: bytes, event: dict[str, Any]) -> None:
+        if self._tries and self._turn.speaks_last(answer):
+            self._enter(snapshot_lane(raw, event), answer, None, None)
+
+    def _learn_operations(
+        self, answer: Answer, document: Document, raw: bytes, event: dict[str, Any]
+    ) -> None:
+        if not self._tries or not self._turn.speaks_last(answer):
+            return
+        parts = document.root["message"]["content"].get("parts")
+        rope = parts[-1] if isinstance(parts, list) and parts else None
+        if isinstance(rope, Rope):
+            self._enter(delta_lane(raw, event), answer, document, rope)
+
+    def _enter(
+        self, lane: Lane | None, answer: Answer, document: Document | None, rope: Rope | None
+    ) -> None:
+        self._tries -= 1
+        if lane is not None:
+            self._lane, self._lane_answer = lane, answer
+            self._lane_document, self._lane_rope = document, rope
+            self._lane_used = False
+
+    def _leave_lane(self) -> None:
+        self._lane = None
+
+    def _ran(self, text: str) -> None:
+        """A run of events added ``text`` to the answer of the lane."""
+        assert self._lane_answer is not None
+        if not self._lane_used:
+            self._lane_used = True
+            self._tries = _TRIES
+        if text:
+            if self._lane_document is not None and self._lane_rope is not None:
+                self._lane_rope.add(text)
+                self._documents.added(self._lane_document, len(text))
+            self._turn.append(self._lane_answer, text)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        """The backend said that the reply is complete."""
+        turn = self._turn
+        turn.close()
+        last = turn.last
+        if self._blocked:
+            self._finish("content_filter")
+        elif last is not None:
+            self._finish(_FINISH.get(last.flags.finish, "stop"))
+        elif turn.pictured:
+            self._fail(
+                faults.nothing_to_read(
+                    "The conversation backend answered with a picture or a file and no text; only "
+                    "text can be passed on."
+                )
+            )
+        elif self._handed_off:
+            self._fail(_handed_off())
+        else:
+            self._fail(
+                faults.broken(
+                    "The conversation backend ended its reply without an answer.",
+                    "upstream_empty",
+                    self._glimpsed(),
+                )
+            )
+
+    def _end_of_body(self) -> None:
+        """The body ended without a word that the reply is complete."""
+        self._turn.close()
+        if self._complete or self._turn.over or self._blocked:
+            self._ended()
+        elif self._handed_off:
+            self._fail(_handed_off())
+        else:
+            self._fail(
+                faults.broken(
+                    "The conversation backend broke off before its answer was complete.",
+                    "upstream_truncated",
+                    self._glimpsed(),
+                )
+            )
+
+    def _glimpsed(self) -> ErrorBody | None:
+        """What the reply said, where it was plain text and never an event."""
+        if not self._glimpse:
+            return None
+        line = self._glimpse.lstrip(_SPACE).split(b"\n", 1)[0].split(b"\r", 1)[0]
+        if line.startswith((b":", b"data", b"event", b"id:", b"retry")):
+            return None
+        return ErrorBody(line[:200].decode("utf-8", "replace"))
+
+    def _finish(self, reason: FinishReason) -> None:
+        self.done = True
+        last = self._turn.last
+        # An empty answer is not continued: it would go on being empty, for ever.
+        can_go_on = last is not None and last.text and last.flags.id and self.conversation_id
+        if reason == "length" and can_go_on:
+            self._held_back = True
+        else:
+            self._ending = self._turn.finish(reason)
+
+    def _fail(self, fault: UpstreamFault) -> None:
+        self.done = True
+        if self._continued is not None and self._turn.silent:
+            # What was said before the continuation is a true answer, only a shorter one.
+            self._ending = self._turn.finish("length")
+            return
+        self.fault = fault
+        self._ending = [Failed(fault.error)]
+
+    def _judge(self, body: bytes) -> None:
+        """Read a body that is no event stream."""
+        said = read_error_body(self._content_type, body)
+        if body.lstrip(_SPACE).startswith(b"\x1f"):
+            self._fail(_compressed())
+            return
+        if said.is_html or body.lstrip(_SPACE).startswith(b"<"):
+            self._fail(faults.challenge_page("with status 200"))
+            return
+        try:
+            value = read_json(body.strip(_SPACE))
+        except NotJson:
+            value = None
+        if isinstance(value, dict) and "wss_url" in value:
+            self._fail(
+                faults.unsupported(
+                    "The conversation backend wants to answer over a websocket, which the gateway "
+                    "does not use."
+                )
+            )
+        elif isinstance(value, dict) and isinstance(value.get("message"), dict):
+            self._dispatch(b"", body.strip(_SPACE), None)
+            if not self.done:
+                self._ended()
+        elif isinstance(value, dict):
+            self._fail(faults.fault_of_complaint(value))
+        else:
+            self._fail(
+                faults.broken(
+                    "The conversation backend's reply is no event stream.",
+                    "upstream_unreadable",
+                    said,
+                )
+            )
+
+
+def _appends_text(change: Change, root: dict[str, Any], *, alone: bool) -> bool:
+    """Whether a change adds to the very end of a message's text, or of what it thinks."""
+    if change.op != "append" or not isinstance(change.value, str):
+        return False
+    match change.path:
+        case ("message", "content", "parts", at):
+            parts = find(root, change.path[:-1])
+            return _is_last(at, parts) and isinstance(parts[-1], str | Rope)
+        case ("message", "content", "thoughts", at, "content"):
+            thoughts = find(root, change.path[:-2])
+            if not alone or not _is_last(at, thoughts):
+                return False
+            # With its first words a thought is set apart from the one before.
+            return len(as_text(thoughts[-1].get("content"))) > len(change.value)
+        case _:
+            return False
+
+
+def _is_last(at: str, entries: Any) -> TypeGuard[list[Any]]:
+    return isinstance(entries, list) and bool(entries) and at == str(len(entries) - 1)
+
+
+def _compressed() -> UpstreamFault:
+    return faults.unsupported(
+        "The conversation backend sent a compressed reply, which it was not asked for."
+    )
+
+
+def _handed_off() -> UpstreamFault:
+    return faults.unsupported(
+        "The conversation backend moved its answer to a websocket, which the gateway does not use."
+    )

@@ -1,0 +1,183 @@
+"""Reads what a backend sends as JSON, where any field may be missing or of another type.
+
+Nothing here raises: a field of a wrong type reads as a missing one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from chatgpt_to_api.dialects.conversation.messages import EVERYONE
+
+Kind: TypeAlias = Literal["text", "reasoning", "recap"]
+"""What a message is to the user; None where it is not shown at all."""
+
+FINISHED: Final = "finished_successfully"
+CUT: Final = "max_tokens"
+"""The finish type of an answer that ran into the model's length limit."""
+
+_HIGH: Final = re.compile(r"[\ud800-\udbff]\Z")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class NotJson(ValueError):
+    """The data of an event is no JSON at all."""
+
+
+def read_json(data: bytes) -> Any:
+    """Decode JSON, also what strict decoders refuse: half surrogates, NaN, raw control characters.
+
+    Raises NotJson.
+    """
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(data.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        raise NotJson from None
+
+
+class Flags(msgspec.Struct, frozen=True):
+    """What a message says about itself, but for its text.
+
+    ``id`` is "" where it has none. ``finish`` is the type of its ``finish_details``, ``complete``
+    its ``is_complete``. ``picture``: it holds something other than text that is meant to be seen.
+    """
+
+    id: str
+    role: str
+    kind: Kind | None
+    status: str | None
+    end_turn: bool | None
+    finish: str | None
+    complete: bool
+    model: str
+    message_type: str | None
+    picture: bool
+
+    @property
+    def over(self) -> bool:
+        """Whether the message is finished, and says why or that its turn ends with it."""
+        return self.status != "in_progress" and (
+            self.end_turn is True or self.finish is not None or self.complete
+        )
+
+
+def read_flags(message: Mapping[str, Any]) -> Flags:
+    """Read everything of a message but its text."""
+    author = message.get("author")
+    role = author.get("role") if isinstance(author, dict) else None
+    if not isinstance(role, str):
+        role = message.get("role")  # the shape of early 2023
+    content = message.get("content")
+    content_type = content.get("content_type") if isinstance(content, dict) else None
+    metadata = message.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
+    details = metadata.get("finish_details")
+    if isinstance(details, dict):
+        details = details.get("type")
+    end_turn = message.get("end_turn")
+    role = role if isinstance(role, str) else ""
+    return Flags(
+        id=_str(message.get("id")) or "",
+        role=role,
+        kind=_kind(message, role, content_type, metadata),
+        status=_str(message.get("status")),
+        end_turn=end_turn if isinstance(end_turn, bool) else None,
+        finish=_str(details),
+        complete=metadata.get("is_complete") is True,
+        model=_str(metadata.get("model_slug")) or "",
+        message_type=_str(metadata.get("message_type")),
+        picture=role in ("tool", "assistant") and content_type == "multimodal_text",
+    )
+
+
+def _kind(
+    message: Mapping[str, Any], role: str, content_type: object, metadata: Mapping[str, Any]
+) -> Kind | None:
+    """Tell what of an assistant's message the user is to see, if anything."""
+    if role != "assistant" or metadata.get("is_visually_hidden_from_conversation") is True:
+        return None
+    recipient = message.get("recipient")
+    if isinstance(recipient, str) and recipient != EVERYONE:
+        return None  # a call to a tool
+    if content_type == "thoughts":
+        return "reasoning"
+    if content_type == "reasoning_recap":
+        return "recap"
+    channel = message.get("channel")
+    if isinstance(channel, str) and channel != "final":
+        return None
+    return "text" if content_type in ("text", "multimodal_text", None) else None
+
+
+def read_text(message: Mapping[str, Any], kind: Kind) -> str:
+    """Read the text of a message: its whole text so far, or what it thinks."""
+    content = message.get("content")
+    if not isinstance(content, dict):
+        return ""
+    if kind == "recap":
+        return as_text(content.get("content"))
+    if kind == "reasoning":
+        thoughts = content.get("thoughts")
+        if not isinstance(thoughts, list):
+            return ""
+        found = [as_text(t.get("content")) for t in thoughts if isinstance(t, dict)]
+        return "\n\n".join(thought for thought in found if thought)
+    parts = content.get("parts")
+    return "".join(map(as_text, parts)) if isinstance(parts, list) else ""
+
+
+class Rope:
+    """A string that grows at its end, without being copied for every piece."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self, text: str = "") -> None:
+        self._pieces = [text] if text else []
+        self.size = len(text)
+
+    def add(self, piece: str) -> None:
+        """Append ``piece``."""
+        self._pieces.append(piece)
+        self.size += len(piece)
+
+    @property
+    def text(self) -> str:
+        """The whole string."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+
+def as_text(value: object) -> str:
+    """Return a string, or a rope's string; "" for anything else (``null``, an image pointer)."""
+    if isinstance(value, str):
+        return value
+    return value.text if isinstance(value, Rope) else ""
+
+
+def _str(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def mended(text: str) -> tuple[str, str]:
+    """Split ``text`` into what can be sent and the half surrogate pair at its end ("" mostly).
+
+    The other half of that pair may still come. Pairs in the text are joined, and a half without
+    its other half becomes U+FFFD: neither could be encoded as UTF-8.
+    """
+    if text.isascii() or _SURROGATE.search(text) is None:
+        return text, ""
+    half = text[-1:] if _HIGH.search(text) else ""
+    body = text[: -len(half)] if half else text
+    return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), half
