@@ -18,6 +18,11 @@ MAX_MESSAGE: Final = 2000
 _PLACES: Final = ("detail", "error", "errorMessage", "message", "msg", "errors")
 _WORDS: Final = ("message", "msg", "detail", "error", "errorMessage", "reason")
 _TITLE: Final = re.compile(rb"<title[^>]*>(.{1,200}?)</title>", re.IGNORECASE | re.DOTALL)
+_CHALLENGE: Final = re.compile(
+    rb"challenge|captcha|cf-chl|just a moment|attention required|access denied"
+    rb"|you have been blocked|checking your browser",
+    re.IGNORECASE,
+)
 _PAGE: Final = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body)", re.IGNORECASE)
 
 
@@ -49,6 +54,14 @@ def read_error_body(content_type: str, body: bytes) -> ErrorBody:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return ErrorBody(_text(body[: 4 * MAX_MESSAGE].decode("utf-8", "replace")))
     return read_error_value(value)
+
+
+def looks_like_challenge(page: bytes) -> bool:
+    """Whether a web page asks the visitor to prove something, or shows it the door.
+
+    Told by its words, so that a server's plain error page is not taken for one.
+    """
+    return _CHALLENGE.search(page) is not None
 
 
 def read_error_value(value: object) -> ErrorBody:

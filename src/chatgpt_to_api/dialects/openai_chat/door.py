@@ -1,0 +1,184 @@
+"""Client side of chat completions: a request's first decode, and the dialect's errors."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.contract import Asked, Stamp
+from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder, error_object
+from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, canonical
+from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, ChatMessage, present
+from chatgpt_to_api.dialects.openai_chat.problems import invalid, malformed, mistyped, too_deep
+from chatgpt_to_api.errors import GatewayError, InvalidRequest
+from chatgpt_to_api.wire.http import Header, HttpReply, RequestHead
+
+MAX_CHOICES: Final = 128
+"""Largest ``n``, as the vendor allows."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_EXAMPLE: Final = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
+_SESSION_HEADERS: Final = (b"x-session-id", b"session-id")
+
+_REQUEST: Final = msgspec.json.Decoder(ChatCompletionRequest)
+_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_TRUE: Final = Raw(b"true")
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+class _Spoken(msgspec.Struct):
+    text: str | None = None
+
+
+_METADATA: Final = msgspec.json.Decoder(_Metadata)
+_SPOKEN: Final = msgspec.json.Decoder(_Spoken)
+
+
+class ChatAsked:
+    """One chat completions request: decoded and checked as far as every lane needs it."""
+
+    __slots__ = ("_body", "_head", "asked", "include_usage", "model", "n", "stream")
+
+    def __init__(self, head: RequestHead, body: bytes, asked: ChatCompletionRequest) -> None:
+        self._head = head
+        self._body = body
+        self.asked = asked
+        self.model: str = asked.model
+        self.stream: bool = bool(asked.stream)
+        self.include_usage: bool = bool(
+            asked.stream_options is not None and asked.stream_options.include_usage
+        )
+        self.n: int = asked.n or 1
+
+    @property
+    def affinity(self) -> bytes:
+        """The session a header, ``prompt_cache_key`` or ``metadata`` names, else b""."""
+        for name, value in self._head.headers:
+            if name in _SESSION_HEADERS and value:
+                return value[:1024]
+        if self.asked.prompt_cache_key:
+            return self.asked.prompt_cache_key[:1024].encode()
+        if present(self.asked.metadata):
+            try:
+                metadata = _METADATA.decode(self.asked.metadata)
+            except (msgspec.DecodeError, RecursionError):
+                return b""  # an upstream's business; it names no session
+            return (metadata.session_id or metadata.user_id or "")[:1024].encode()
+        return b""
+
+    @property
+    def opening(self) -> bytes:
+        """A digest of everything up to the first user message, once an assistant has spoken."""
+        messages = self.asked.messages
+        if not any(message.role == "assistant" for message in messages):
+            return b""
+        digest = hashlib.blake2b(digest_size=16)
+        for message in messages:
+            if message.role == "assistant":
+                break
+            digest.update(b"\x00" + message.role.encode() + b"\x00")
+            for text in _texts(message):
+                digest.update(text)
+            if message.role == "user":
+                break
+        return digest.digest()
+
+    def request(self) -> ChatRequest:
+        """Return the whole request in canonical form. Raises InvalidRequest naming the field."""
+        return canonical(self.asked, self._body)
+
+    def relayed(self, model: str, *, ask_usage: bool) -> bytes:
+        """Return the client's own JSON; a field that must change is replaced in its place.
+
+        Every other value keeps its bytes. With ``ask_usage`` a stream is asked to report usage.
+        """
+        ask_usage = ask_usage and self.stream and not self.include_usage
+        if model == self.model and not ask_usage:
+            return self._body
+        fields = _RAW_OBJECT.decode(self._body)
+        if model != self.model:
+            fields["model"] = Raw(msgspec.json.encode(model))
+        if ask_usage:
+            given = fields.get("stream_options")
+            options = {} if given is None or not present(given) else _RAW_OBJECT.decode(given)
+            options["include_usage"] = _TRUE
+            fields["stream_options"] = Raw(msgspec.json.encode(options))
+        return msgspec.json.encode(fields)
+
+
+class ChatDoor:
+    """The door of ``POST /v1/chat/completions``."""
+
+    dialect = DIALECT
+
+    def ask(self, head: RequestHead, body: bytes) -> ChatAsked:
+        """Decode and check a request, whatever its content type says.
+
+        Raises InvalidRequest: where the JSON breaks, or which field is missing or wrong.
+        """
+        body = body.removeprefix(_BOM)
+        try:
+            body.decode()  # fields nobody decodes here would reach an upstream unchecked
+            asked = _REQUEST.decode(body)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(
+                f"The body is not valid UTF-8, at byte {error.start}.", code="invalid_json"
+            ) from None
+        except msgspec.ValidationError as error:
+            raise mistyped(error) from None
+        except msgspec.DecodeError as error:
+            if not body.strip():
+                raise InvalidRequest(
+                    f"The body is empty: send a JSON object such as {_EXAMPLE}", code="empty_body"
+                ) from None
+            raise malformed(error, body) from None
+        except RecursionError:
+            raise too_deep() from None
+        if not asked.model:
+            raise invalid("model", "expected a model's name, got an empty string")
+        if not asked.messages:
+            raise invalid("messages", "expected at least one message, got an empty array")
+        if asked.n is not None and not 1 <= asked.n <= MAX_CHOICES:
+            raise invalid("n", f"expected an integer from 1 to {MAX_CHOICES}, got {asked.n}")
+        return ChatAsked(head, body, asked)
+
+    def reply(self, asked: Asked, stamp: Stamp) -> ChatReplyEncoder:
+        """Return the encoder of this request's reply."""
+        legacy = (
+            isinstance(asked, ChatAsked) and bool(asked.asked.functions) and not asked.asked.tools
+        )
+        return ChatReplyEncoder(asked, stamp, calls="function_call" if legacy else "tool_calls")
+
+    def failure(self, error: GatewayError) -> HttpReply:
+        """Return a whole error reply in the dialect's shape."""
+        headers: list[Header] = [(b"content-type", b"application/json")]
+        if error.retry_after is not None:
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        return HttpReply(error.status, headers, error_object(error))
+
+
+DOOR: Final = ChatDoor()
+
+
+def _texts(message: ChatMessage) -> list[bytes]:
+    """Return a message's words; marks beside them (``cache_control``) move between turns."""
+    if message.content is None:
+        return []
+    if isinstance(message.content, str):
+        return [message.content.encode()]
+    texts = []
+    for raw in message.content:
+        try:
+            spoken = _SPOKEN.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
+            spoken = _Spoken()
+        texts.append(bytes(raw) if spoken.text is None else spoken.text.encode())
+    return texts

@@ -1,0 +1,426 @@
+"""Client side, the request: the dialect's JSON → the canonical request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from chatgpt_to_api.chat.request import (
+    AllowedTools,
+    Audio,
+    ChatRequest,
+    File,
+    Image,
+    JsonFormat,
+    Message,
+    NamedTool,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Sampling,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from chatgpt_to_api.dialects.openai_chat.messages import (
+    ChatCompletionRequest,
+    ChatMessage,
+    FunctionCall,
+    FunctionDefinition,
+    FunctionTool,
+    ResponseFormat,
+    ToolCallMessage,
+    present,
+)
+from chatgpt_to_api.dialects.openai_chat.problems import anything, decoded, invalid
+from chatgpt_to_api.errors import InvalidRequest
+
+DIALECT: Final = "openai_chat"
+
+MAX_STOPS: Final = 16
+"""Most stop strings; the vendor takes 4, some servers more."""
+MAX_STOP: Final = 4096
+"""Longest stop string, characters."""
+
+_RANGES: Final = (
+    ("temperature", 0, 2),
+    ("top_p", 0, 1),
+    ("presence_penalty", -2, 2),
+    ("frequency_penalty", -2, 2),
+)
+_CANONICAL: Final = frozenset(ChatCompletionRequest.__struct_fields__) - {
+    "metadata",
+    "prompt_cache_key",
+}
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+
+
+class _Typed(msgspec.Struct):
+    type: str = "function"
+
+
+_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_TYPED: Final = msgspec.json.Decoder(_Typed)
+_FUNCTION_TOOL: Final = msgspec.json.Decoder(FunctionTool)
+_FUNCTION: Final = msgspec.json.Decoder(FunctionDefinition)
+_FUNCTION_CALL: Final = msgspec.json.Decoder(FunctionCall)
+_TOOL_CALL: Final = msgspec.json.Decoder(ToolCallMessage)
+_FORMAT: Final = msgspec.json.Decoder(ResponseFormat)
+
+
+def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
+    """Translate a checked request. ``body`` is its JSON. Raises InvalidRequest naming the field."""
+    for name, low, high in _RANGES:
+        value = getattr(asked, name)
+        if value is not None and not low <= value <= high:
+            raise invalid(name, f"expected a number from {low} to {high}, got {value:g}")
+    extras = {
+        name: anything(raw, name)
+        for name, raw in _RAW_OBJECT.decode(body).items()
+        if name not in _CANONICAL and present(raw)
+    }
+    tools, others = _tools(asked)
+    if others:
+        extras["tools"] = others
+    legacy = bool(asked.functions) and not asked.tools
+    choice = _tool_choice(asked.function_call if legacy else asked.tool_choice, legacy, extras)
+    return ChatRequest(
+        model=asked.model,
+        messages=_messages(asked.messages),
+        stream=bool(asked.stream),
+        include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+        n=asked.n or 1,
+        max_tokens=_max_tokens(asked),
+        stop=_stop(asked.stop),
+        sampling=Sampling(
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            seed=asked.seed,
+            presence_penalty=asked.presence_penalty,
+            frequency_penalty=asked.frequency_penalty,
+        ),
+        tools=tools,
+        tool_choice=choice,
+        # A legacy client has no place for a second call.
+        parallel_tool_calls=False if legacy else asked.parallel_tool_calls,
+        json=_json_format(asked.response_format, extras),
+        reasoning_effort=asked.reasoning_effort,
+        user=asked.user,
+        extras=extras,
+    )
+
+
+def _max_tokens(asked: ChatCompletionRequest) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        value: int | None = getattr(asked, name)
+        if value is not None:
+            if value < 1:
+                raise invalid(name, f"expected an integer of at least 1, got {value}")
+            return value
+    return None
+
+
+def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
+    if stop is None:
+        return ()
+    given = (stop,) if isinstance(stop, str) else tuple(stop)
+    if len(given) > MAX_STOPS:
+        raise invalid("stop", f"expected at most {MAX_STOPS} strings, got {len(given)}")
+    for index, text in enumerate(given):
+        if len(text) > MAX_STOP:
+            where = "stop" if isinstance(stop, str) else f"stop[{index}]"
+            raise invalid(where, f"expected at most {MAX_STOP} characters, got {len(text)}")
+    return tuple(text for text in given if text)
+
+
+def _tools(asked: ChatCompletionRequest) -> tuple[tuple[Tool, ...], list[Any]]:
+    """Return the functions, and apart from them the tools only this dialect's servers know."""
+    if not asked.tools:
+        return (
+            tuple(
+                _tool(decoded(raw, _FUNCTION, f"functions[{index}]"))
+                for index, raw in enumerate(asked.functions or ())
+            ),
+            [],
+        )
+    tools: list[Tool] = []
+    others: list[Any] = []
+    for index, raw in enumerate(asked.tools):
+        param = f"tools[{index}]"
+        if decoded(raw, _TYPED, param).type == "function":
+            tools.append(_tool(decoded(raw, _FUNCTION_TOOL, param).function))
+        else:
+            others.append(anything(raw, param))
+    return tuple(tools), others
+
+
+def _tool(function: FunctionDefinition) -> Tool:
+    return Tool(function.name, function.description, function.parameters, function.strict)
+
+
+def _tool_choice(raw: Raw, legacy: bool, extras: dict[str, Any]) -> ToolChoice | None:
+    if not present(raw):
+        return None
+    param = "function_call" if legacy else "tool_choice"
+    match anything(raw, param):
+        case "auto":
+            return "auto"
+        case "none":
+            return "none"
+        case "required":
+            return "required"
+        case {"type": "function", "function": {"name": str(name)}}:
+            return NamedTool(name)
+        case {"name": str(name)} if legacy:
+            return NamedTool(name)
+        case {"type": "allowed_tools", "allowed_tools": {"tools": list(entries), **rest}}:
+            names = [_allowed(entry) for entry in entries]
+            known = [name for name in names if name is not None]
+            if len(known) == len(names):
+                mode = rest.get("mode", "auto")
+                return AllowedTools(tuple(known), "required" if mode == "required" else "auto")
+        case str(mode):
+            raise invalid(param, f"expected auto, none, required or an object, got {mode[:40]!r}")
+    extras[param] = anything(raw, param)
+    return None
+
+
+def _allowed(entry: Any) -> str | None:
+    match entry:
+        case {"type": "function", "function": {"name": str(name)}}:
+            return name
+    return None
+
+
+def _json_format(raw: Raw, extras: dict[str, Any]) -> JsonFormat | None:
+    if not present(raw):
+        return None
+    form = decoded(raw, _FORMAT, "response_format")
+    match form.type:
+        case "text":
+            return None
+        case "json_object":
+            return JsonFormat()
+        case "json_schema":
+            schema = form.json_schema
+            if schema is None:
+                raise invalid("response_format.json_schema", "expected object, got nothing")
+            return JsonFormat(schema.schema, schema.name, schema.description, schema.strict)
+    extras["response_format"] = anything(raw, "response_format")
+    return None
+
+
+# -- messages --------------------------------------------------------------------------------
+
+
+def _messages(messages: list[ChatMessage]) -> tuple[Message, ...]:
+    legacy = _LegacyCalls()
+    return tuple(
+        _message(message, f"messages[{index}]", legacy) for index, message in enumerate(messages)
+    )
+
+
+class _LegacyCalls:
+    """Ids for calls of the time when calls had none: counted, so equal turns stay equal."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: dict[str, str] = {}
+
+    def made(self, call: FunctionCall) -> ToolCall:
+        self._count += 1
+        self._last[call.name] = f"call_{self._count}"
+        return ToolCall(self._last[call.name], call.name, call.arguments)
+
+    def answered(self, name: str | None, param: str) -> str:
+        if name is None:
+            raise invalid(f"{param}.name", "expected the function's name, got nothing")
+        if name not in self._last:
+            raise invalid(f"{param}.name", "expected the name of a function that was called")
+        return self._last[name]
+
+
+def _message(message: ChatMessage, param: str, legacy: _LegacyCalls) -> Message:
+    role = message.role
+    match role:
+        case "system" | "developer" | "user":
+            if message.content is None:
+                raise invalid(f"{param}.content", "expected string or array, got null")
+            return Message(role, _content(message.content, param), message.name)
+        case "assistant":
+            return Message("assistant", _said(message, param, legacy), message.name)
+        case "tool":
+            if message.tool_call_id is None:
+                raise invalid(f"{param}.tool_call_id", "expected string, got nothing")
+            result = _result(message.tool_call_id, message, param)
+            return Message("tool", (result,), message.name)
+        case "function":
+            call_id = legacy.answered(message.name, param)
+            return Message("tool", (_result(call_id, message, param),))
+    expected = ", ".join(_ROLES[:-1])
+    raise invalid(f"{param}.role", f"expected one of {expected}, got {role[:40]!r}")
+
+
+def _result(call_id: str, message: ChatMessage, param: str) -> ToolResult:
+    parts: list[Text | Image | File] = []
+    for index, part in enumerate(_content(message.content, param)):
+        if not isinstance(part, Text | Image | File):
+            raise invalid(f"{param}.content[{index}].type", "expected text, image_url or file")
+        parts.append(part)
+    return ToolResult(call_id, tuple(parts))
+
+
+def _said(message: ChatMessage, param: str, legacy: _LegacyCalls) -> tuple[Part, ...]:
+    """Return what an assistant message holds: thoughts, words, refusal, calls."""
+    if present(message.audio):
+        raise InvalidRequest(
+            f"'{param}.audio' refers to a reply that only the server which spoke it knows.",
+            param=f"{param}.audio",
+            code="unsupported_value",
+        )
+    parts: list[Part] = []
+    thought = message.reasoning_content or message.reasoning or ""
+    details = message.reasoning_details
+    if thought or present(details):
+        opaque = Opaque(DIALECT, bytes(details).decode()) if present(details) else None
+        parts.append(Reasoning(thought, opaque))
+    parts += _content(message.content, param)
+    if message.refusal:
+        parts.append(Refusal(message.refusal))
+    for index, raw in enumerate(message.tool_calls or ()):
+        where = f"{param}.tool_calls[{index}]"
+        parts.append(_call(decoded(raw, _TOOL_CALL, where), where))
+    if present(message.function_call):
+        where = f"{param}.function_call"
+        parts.append(legacy.made(decoded(message.function_call, _FUNCTION_CALL, where)))
+    return tuple(parts)
+
+
+def _call(call: ToolCallMessage, param: str) -> ToolCall:
+    extra = bytes(call.extra_content).decode() if present(call.extra_content) else None
+    if call.function is not None:
+        opaque = Opaque(DIALECT, extra) if extra is not None else None
+        return ToolCall(call.id, call.function.name, call.function.arguments, opaque)
+    if call.custom is not None:
+        return ToolCall(call.id, call.custom.name, call.custom.input, CUSTOM)
+    raise invalid(f"{param}.function", "expected object, got nothing")
+
+
+CUSTOM: Final = Opaque(DIALECT, "custom")
+"""Marks a call of a freeform tool, whose arguments are no JSON."""
+
+
+def _content(content: str | list[Raw] | None, param: str) -> tuple[Part, ...]:
+    if not content:
+        return ()
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple(_part(raw, f"{param}.content[{index}]") for index, raw in enumerate(content))
+
+
+def _part(raw: Raw, param: str) -> Part:
+    fields = decoded(raw, _OBJECT, param)
+    kind = _string(fields, "type", param)
+    read = _PARTS.get(kind)
+    if read is None:
+        raise invalid(f"{param}.type", f"expected one of {', '.join(_PARTS)}, got {kind[:40]!r}")
+    return read(fields, param)
+
+
+def _vendor(fields: Mapping[str, Any], own: str) -> dict[str, Any] | None:
+    """Return what one vendor alone understands of a part."""
+    return {k: v for k, v in fields.items() if k not in ("type", own)} or None
+
+
+def _text(fields: Mapping[str, Any], param: str) -> Text:
+    return Text(_string(fields, "text", param), _vendor(fields, "text"))
+
+
+def _refusal(fields: Mapping[str, Any], param: str) -> Refusal:
+    return Refusal(_string(fields, "refusal", param))
+
+
+def _image(fields: Mapping[str, Any], param: str) -> Image:
+    given = fields.get("image_url")
+    where = f"{param}.image_url"
+    if isinstance(given, str):
+        url, detail = given, None
+    else:
+        inner = _object(fields, "image_url", param)
+        where += ".url"
+        url = _string(inner, "url", f"{param}.image_url")
+        detail = _optional(inner, "detail", f"{param}.image_url")
+    if not url.startswith(("https://", "http://", "data:")):
+        raise invalid(where, "expected an http, https or data URL")
+    return Image(url, detail, _vendor(fields, "image_url"))
+
+
+def _audio(fields: Mapping[str, Any], param: str) -> Audio:
+    inner = _object(fields, "input_audio", param)
+    where = f"{param}.input_audio"
+    data, form = _string(inner, "data", where), _string(inner, "format", where)
+    return Audio(data, form, _vendor(fields, "input_audio"))
+
+
+def _file(fields: Mapping[str, Any], param: str) -> File:
+    inner = _object(fields, "file", param)
+    where = f"{param}.file"
+    file = File(
+        data=_optional(inner, "file_data", where),
+        file_id=_optional(inner, "file_id", where),
+        filename=_optional(inner, "filename", where),
+        vendor=_vendor(fields, "file"),
+    )
+    if file.data is None and file.file_id is None:
+        raise invalid(where, "expected file_data or file_id")
+    return file
+
+
+_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Part]]] = {
+    "text": _text,
+    "image_url": _image,
+    "input_audio": _audio,
+    "file": _file,
+    "refusal": _refusal,
+}
+
+
+def _string(fields: Mapping[str, Any], key: str, param: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise invalid(f"{param}.{key}", f"expected string, got {_kind(value)}")
+    return value
+
+
+def _optional(fields: Mapping[str, Any], key: str, param: str) -> str | None:
+    return None if fields.get(key) is None else _string(fields, key, param)
+
+
+def _object(fields: Mapping[str, Any], key: str, param: str) -> Mapping[str, Any]:
+    value = fields.get(key)
+    if not isinstance(value, dict):
+        raise invalid(f"{param}.{key}", f"expected object, got {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case dict():
+            return "object"
+        case _:
+            return "array"

@@ -1,0 +1,242 @@
+"""Backend side, the request: the canonical request → the dialect's JSON.
+
+Equal turns give equal bytes: keys stand in one order, nothing random or dated is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from chatgpt_to_api.chat.request import (
+    AllowedTools,
+    Audio,
+    ChatRequest,
+    File,
+    Image,
+    JsonFormat,
+    Message,
+    NamedTool,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from chatgpt_to_api.dialects.openai_chat.door_request import CUSTOM, DIALECT
+
+_THINKS: Final = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*chat)")
+_SAMPLING: Final = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+)
+
+
+def fixed_sampling(request: ChatRequest) -> tuple[str, ...]:
+    """Name the given sampling parameters that a model which thinks refuses, so they stay out."""
+    if not _THINKS.match(request.model):
+        return ()
+    return tuple(n for n in _SAMPLING if getattr(request.sampling, n) is not None)
+
+
+def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> dict[str, Any]:
+    """Return the request for the upstream's ``model``; a stream is asked for usage if so wished."""
+    thinks = _THINKS.match(model) is not None
+    body: dict[str, Any] = {"model": model, "messages": list(_messages(request.messages))}
+    if request.stream:
+        body["stream"] = True
+        if include_usage:
+            body["stream_options"] = {"include_usage": True}
+    if request.n != 1:
+        body["n"] = request.n
+    if request.max_tokens is not None:
+        # The older name is the one every server knows; models that think take only the newer.
+        body["max_completion_tokens" if thinks else "max_tokens"] = request.max_tokens
+    if request.stop:
+        body["stop"] = list(request.stop)
+    for name in _SAMPLING:
+        value = getattr(request.sampling, name)
+        if value is not None and not thinks:
+            body[name] = value
+    if request.sampling.seed is not None:
+        body["seed"] = request.sampling.seed
+    extras = dict(request.extras)
+    tools = [_tool(tool) for tool in request.tools] + list(extras.pop("tools", ()))
+    if tools:
+        body["tools"] = tools
+        if request.tool_choice is not None:
+            body["tool_choice"] = _tool_choice(request.tool_choice)
+        if request.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = request.parallel_tool_calls
+    if request.json is not None:
+        body["response_format"] = _json_format(request.json)
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
+    if request.user is not None:
+        body["user"] = request.user
+    return body | extras
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.schema is not None:
+        function["parameters"] = tool.schema
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice) -> Any:
+    match choice:
+        case NamedTool(name):
+            return {"type": "function", "function": {"name": name}}
+        case AllowedTools(names, mode):
+            tools = [{"type": "function", "function": {"name": name}} for name in names]
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+        case _:
+            return choice
+
+
+def _json_format(form: JsonFormat) -> dict[str, Any]:
+    if form.schema is None and form.name is None:
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": form.name or "answer"}
+    if form.description is not None:
+        schema["description"] = form.description
+    if form.schema is not None:
+        schema["schema"] = form.schema
+    if form.strict is not None:
+        schema["strict"] = form.strict
+    return {"type": "json_schema", "json_schema": schema}
+
+
+# -- messages --------------------------------------------------------------------------------
+
+
+def _messages(messages: Iterable[Message]) -> Iterable[dict[str, Any]]:
+    """Give each message; one with tool results becomes one message for each result.
+
+    A tool's message holds text alone, so the pictures tools gave back follow in a user message,
+    after all results of the turn: nothing may stand between a turn's results.
+    """
+    pictures: list[dict[str, Any]] = []
+    for message in messages:
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
+        if pictures and not results:
+            yield {"role": "user", "content": pictures}
+            pictures = []
+        for result in results:
+            yield _result(message, result, pictures)
+        parts = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+        if message.role == "assistant":
+            yield _assistant(message, parts)
+        elif parts or not results:
+            if pictures:
+                yield {"role": "user", "content": pictures}
+                pictures = []
+            yield _named({"role": message.role, "content": _content(parts)}, message)
+    if pictures:
+        yield {"role": "user", "content": pictures}
+
+
+def _named(fields: dict[str, Any], message: Message) -> dict[str, Any]:
+    if message.name is not None:
+        fields["name"] = message.name
+    return fields
+
+
+def _result(message: Message, result: ToolResult, pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    texts = tuple(part for part in result.parts if isinstance(part, Text))
+    pictures += [_part(part) for part in result.parts if not isinstance(part, Text)]
+    fields = {"role": "tool", "tool_call_id": result.call_id, "content": _content(texts)}
+    return _named(fields, message) if message.role == "tool" else fields
+
+
+def _assistant(message: Message, parts: tuple[Part, ...]) -> dict[str, Any]:
+    said = tuple(part for part in parts if isinstance(part, Text | Image | Audio | File))
+    fields: dict[str, Any] = {"role": "assistant", "content": _content(said) or None}
+    refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+    if refusal:
+        fields["refusal"] = refusal
+    fields |= _reasoning([part for part in parts if isinstance(part, Reasoning)])
+    calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
+    if calls:
+        fields["tool_calls"] = calls
+    return _named(fields, message)
+
+
+def _reasoning(thoughts: list[Reasoning]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    text = "".join(thought.text for thought in thoughts)
+    if text:
+        fields["reasoning_content"] = text
+    own = [t.opaque.data for t in thoughts if t.opaque is not None and t.opaque.dialect == DIALECT]
+    if len(own) == 1:
+        fields["reasoning_details"] = Raw(own[0].encode())
+    elif own:
+        fields["reasoning_details"] = [d for data in own for d in msgspec.json.decode(data)]
+    return fields
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    if call.opaque == CUSTOM:
+        return {
+            "id": call.id,
+            "type": "custom",
+            "custom": {"name": call.name, "input": call.arguments},
+        }
+    fields: dict[str, Any] = {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+    if call.opaque is not None and call.opaque.dialect == DIALECT:
+        fields["extra_content"] = Raw(call.opaque.data.encode())
+    return fields
+
+
+def _content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
+    """Return text alone as a string, as every server takes it, all else as a list of parts."""
+    if not parts:
+        return ""
+    match parts:
+        case (Text(text, None),) if text:
+            return text
+    return [_part(part) for part in parts]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case Text(text, vendor):
+            return {"type": "text", "text": text, **(vendor or {})}
+        case Image(url, detail, vendor):
+            image = {"url": url} if detail is None else {"url": url, "detail": detail}
+            return {"type": "image_url", "image_url": image, **(vendor or {})}
+        case Audio(data, form, vendor):
+            audio = {"data": data, "format": form}
+            return {"type": "input_audio", "input_audio": audio, **(vendor or {})}
+        case File(data, file_id, filename, vendor):
+            given: Mapping[str, str | None] = {
+                "file_data": data,
+                "file_id": file_id,
+                "filename": filename,
+            }
+            file = {key: value for key, value in given.items() if value is not None}
+            return {"type": "file", "file": file, **(vendor or {})}
+        case Refusal(text):
+            return {"type": "refusal", "refusal": text}
+        case Reasoning(text):
+            return {"type": "text", "text": text}
+        case ToolCall() | ToolResult():
+            raise AssertionError("calls and results are messages of their own")

@@ -1,0 +1,71 @@
+"""Token counts, both ways between the dialect's ``usage`` and the canonical buckets."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.dialects.openai_chat.messages import (
+    CompletionDetails,
+    PromptDetails,
+    UsageObject,
+    present,
+)
+
+_USAGE: Final = msgspec.json.Decoder(UsageObject)
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Return ``usage`` in full; what is not known is null, or left out of the details."""
+    prompt: dict[str, int] = {}
+    completion: dict[str, int] = {}
+    if usage.cache_read is not None:
+        prompt["cached_tokens"] = usage.cache_read
+    if usage.cache_write is not None:
+        prompt["cache_write_tokens"] = usage.cache_write
+    if usage.reasoning is not None:
+        completion["reasoning_tokens"] = usage.reasoning
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": completion,
+    }
+
+
+def read_usage(raw: Raw) -> Usage | None:
+    """Read a reply's ``usage``; None where it is absent, null, or says nothing that can be read.
+
+    The vendor's ``prompt_tokens`` include the cached ones. A server that counts them apart shows
+    more cached than prompt tokens; its prompt is then the fresh part, and nothing is clamped.
+    """
+    if not present(raw):
+        return None
+    try:
+        usage = _USAGE.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        return None
+    details = usage.prompt_tokens_details or PromptDetails()
+    read = details.cached_tokens
+    if read is None:
+        read = usage.prompt_cache_hit_tokens
+    write = details.cache_write_tokens
+    if write is None:
+        write = details.cache_creation_tokens
+    fresh = usage.prompt_tokens
+    if fresh is not None and fresh >= (read or 0) + (write or 0):
+        fresh -= (read or 0) + (write or 0)
+    return Usage(
+        input=fresh,
+        output=usage.completion_tokens,
+        cache_read=read,
+        cache_write=write,
+        reasoning=(usage.completion_tokens_details or CompletionDetails()).reasoning_tokens,
+        source="reported",
+    )
