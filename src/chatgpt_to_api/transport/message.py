@@ -1,0 +1,103 @@
+"""A request's head as bytes, and the refusal of whatever would make it two requests."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from chatgpt_to_api.wire.http import HttpRequest
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET: Final = re.compile(rb"/[!-~]*")
+_COLON: Final = b": "
+_BODY_EXPECTED: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+
+# What decides where a message ends, or belongs to one hop, is the transport's own business.
+_OURS: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"expect",
+        b"host",
+        b"keep-alive",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_MAX_KNOWN: Final = 1000
+_plain_names: set[bytes] = set()
+"""Header names found to be good and to need no thought. Only a cache, shared by all sites."""
+
+
+class HeadWriter:
+    """Writes the heads of requests to one site.
+
+    ``before`` stands before each target (a proxy's absolute form); ``own`` are the site's own
+    header lines, each with its line end.
+    """
+
+    __slots__ = ("_before", "_first_lines", "_own", "_own_lines")
+
+    def __init__(self, before: bytes, own: bytes) -> None:
+        self._before = before
+        self._own = own
+        self._own_lines = own.count(b"\r\n")
+        self._first_lines: dict[tuple[bytes, bytes], bytes] = {}
+
+    def write(self, request: HttpRequest) -> bytes:
+        """Return the head of ``request``, its empty line included.
+
+        Raises ValueError, without repeating a value, for a method, target, name or value that could
+        not arrive as one request, and for headers that are the transport's own business.
+        """
+        method, headers = request.method, request.headers
+        start = self._first_lines.get((method, request.target))
+        if start is None:
+            start = self._start(method, request.target)
+        extra = b""
+        lines = self._own_lines + len(headers) + 2
+        if request.body or method in _BODY_EXPECTED:
+            extra = b"content-length: %d\r\n" % len(request.body)
+            lines += 1
+        asks_coding = False
+        for field in headers:
+            if field[0] not in _plain_names:
+                asks_coding |= _is_accept_encoding(field[0])
+        if not asks_coding:
+            extra += b"accept-encoding: identity\r\n"
+            lines += 1
+        head = b"\r\n".join([start, *map(_COLON.join, headers), extra + b"\r\n"])
+        # One look at the whole instead of one at each value: a line too many was smuggled in.
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or 0 in head:
+            raise ValueError("a header of the request holds a line break or NUL")
+        return head
+
+    def _start(self, method: bytes, target: bytes) -> bytes:
+        """Return the request line and the site's own lines, less the last line end."""
+        if not _TOKEN.fullmatch(method):
+            raise ValueError("the request's method is not a token")
+        if not _TARGET.fullmatch(target):
+            raise ValueError("the request's target must be a path of visible ASCII characters")
+        if len(self._first_lines) >= _MAX_KNOWN:
+            self._first_lines.clear()
+        start = b"%b %b%b HTTP/1.1\r\n%b" % (method, self._before, target, self._own)
+        start = self._first_lines[method, target] = start.removesuffix(b"\r\n")
+        return start
+
+
+def _is_accept_encoding(name: bytes) -> bool:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("a header name of the request is not a token")
+    lower = name.lower()
+    if lower in _OURS:
+        raise ValueError(f"the header {lower.decode('ascii')} is set by the transport")
+    if lower == b"accept-encoding":
+        return True
+    if len(_plain_names) >= _MAX_KNOWN:
+        _plain_names.clear()
+    _plain_names.add(name)
+    return False

@@ -1,0 +1,211 @@
+"""A reply as its reader sees it: the head, then body bytes as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
+from chatgpt_to_api.transport.inflate import Inflater
+from chatgpt_to_api.wire.http import ReplyHead
+
+MAX_BUFFERED: Final = 256 * 1024  # bytes held for a slow reader before the socket is left alone
+
+
+class Carrier(Protocol):
+    """The connection a reply is still coming in on."""
+
+    name: str
+    paused: bool
+
+    def resume(self) -> None:
+        """Read from the socket again."""
+        ...
+
+    def give_up(self, error: TransportError) -> None:
+        """Break the connection; the reply it carries fails with ``error``."""
+        ...
+
+    def linger(self) -> None:
+        """Nobody reads the reply any more, but its end may come in a moment."""
+        ...
+
+
+class Reply:
+    """One reply. ``head`` is there from the start; ``read`` gives the body; ``close`` ends it.
+
+    For callers: ``head``, ``framed``, ``read``, ``close``, ``finish``. The rest is for the
+    connection, which fills it, and the watch, which looks at its times.
+
+    ``framed``: the reply itself says where it ends (a length, chunks, or no body at all). Where it
+    is False the body ends when the upstream closes, so a cut one looks whole.
+    ``head`` describes the body as ``read`` gives it: one that came compressed has lost its
+    ``content-encoding`` and ``content-length``.
+    """
+
+    __slots__ = (
+        "carrier",
+        "closed",
+        "deadline",
+        "ended",
+        "error",
+        "framed",
+        "head",
+        "headed",
+        "inflater",
+        "loop",
+        "parts",
+        "silence",
+        "since",
+        "size",
+        "waiter",
+    )
+
+    head: ReplyHead
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        carrier: Carrier,
+        silence: float,
+        deadline: float,
+        now: float,
+    ) -> None:
+        self.loop = loop
+        self.carrier: Carrier | None = carrier
+        """The connection while the reply is coming in; None once it is whole or broken."""
+        self.silence = silence
+        self.deadline = deadline
+        self.since = now
+        """Loop time since when ``waiter`` has heard nothing; means nothing while that is None."""
+        self.waiter: asyncio.Future[None] | None = loop.create_future()
+        """Somebody waits: at first for the head, later for more of the body."""
+        self.parts: list[bytes] = []
+        self.size = 0  # bytes read from the socket since the reader last took what there was
+        self.headed = False
+        self.framed = True
+        self.ended = False
+        self.closed = False
+        self.error: TransportError | None = None
+        self.inflater: Inflater | None = None
+
+    async def read(self) -> bytes:
+        """Return all body bytes that have arrived, in one piece; wait if there are none.
+
+        b"" is the good end. Bytes that came before a failure are given first. Raises
+        ConnectionBroken, SilenceTimeout, DeadlinePassed or ProtocolViolation. A cancelled read
+        gives the whole call up: who wants to do something else meanwhile keeps the read in a task.
+        """
+        if self.inflater is not None:
+            return await self._read_inflated(self.inflater)
+        if self.parts:
+            return self._drain()
+        if self.ended:
+            return b""
+        return await self._read_raw()
+
+    def close(self) -> None:
+        """End the call: a whole reply's connection is in the pool already, any other is broken.
+
+        A plain call, safe at any time, also while a task reads (its read fails) and twice.
+        """
+        carrier = self.carrier
+        if carrier is not None:
+            carrier.give_up(_given_up())
+        self.closed = True
+        self.ended = False
+        if self.parts:
+            self.parts = []
+
+    def finish(self) -> None:
+        """Close a reply whose end the caller has seen in the body itself (an SSE ``[DONE]``).
+
+        The framing's last bytes often come a moment later; they get that moment, so that the
+        connection can be used again. For a call that was given up, ``close`` is right.
+        """
+        carrier = self.carrier
+        if carrier is None or not self.framed or self.waiter is not None:
+            self.close()
+            return
+        self.closed = True
+        self.parts = []
+        self.size = 0
+        carrier.linger()
+
+    def whole(self) -> None:
+        """The last byte has come."""
+        self.carrier = None
+        self.ended = not self.closed
+        if self.waiter is not None:
+            self.wake()
+
+    def fail(self, error: TransportError) -> None:
+        """The connection is lost."""
+        self.carrier = None
+        if self.error is None:
+            self.error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the waiting task go on."""
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _read_raw(self) -> bytes:
+        while not self.parts:
+            if self.error is not None:
+                raise self.error
+            if self.closed:
+                raise _given_up()
+            if self.ended:
+                return b""
+            if self.waiter is not None:
+                raise RuntimeError("another task is reading this reply")
+            self.since = self.loop.time()
+            self.waiter = waiter = self.loop.create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.waiter = None
+                self.close()
+                raise
+        return self._drain()
+
+    def _drain(self) -> bytes:
+        parts = self.parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.size = 0
+        if self.carrier is not None and self.carrier.paused:
+            self.carrier.resume()
+        return data
+
+    async def _read_inflated(self, inflater: Inflater) -> bytes:
+        try:
+            while True:
+                data = inflater.take(MAX_BUFFERED)
+                if data:
+                    return data
+                raw = self._drain() if self.parts else await self._read_raw()
+                if not raw:
+                    break
+                inflater.put(raw)
+        except ValueError as error:
+            self.error = ProtocolViolation(
+                f"the upstream sent a body that is {error}", sent_anything=True
+            )
+            self.close()
+            raise self.error from None
+        if inflater.cut:
+            raise ConnectionBroken(
+                "the upstream's reply ended in the middle of its compressed body",
+                sent_anything=True,
+            )
+        return b""
+
+
+def _given_up() -> ConnectionBroken:
+    return ConnectionBroken("the call was given up on this side", sent_anything=True)
