@@ -16,8 +16,8 @@ from chatgpt_to_api.dialects.conversation.deltas import DeltaEncoder
 from chatgpt_to_api.dialects.conversation.door import (
     CONVERSATION_PATHS,
     DOOR,
+    NO_TOKEN,
     ConversationAsked,
-    MissingToken,
 )
 from chatgpt_to_api.dialects.conversation.door_messages import InvalidBody, Sent
 from chatgpt_to_api.dialects.conversation.snapshots import SnapshotEncoder
@@ -354,9 +354,9 @@ def detail(reply: HttpReply) -> Any:
 
 def test_without_a_token_the_reply_is_the_one_people_test_for() -> None:
     """The guide takes this very body for "it works"."""
-    reply = DOOR.failure(MissingToken())
+    reply = DOOR.failure(Unauthorized("Missing accessToken.", code=NO_TOKEN))
     assert reply.status == 401
-    assert reply.body == b'{"errorMessage": "Missing accessToken."}'
+    assert reply.body == b'{"errorMessage":"Missing accessToken."}'
 
 
 @pytest.mark.parametrize(

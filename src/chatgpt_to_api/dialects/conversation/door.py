@@ -23,7 +23,7 @@ from chatgpt_to_api.dialects.conversation.door_messages import (
 )
 from chatgpt_to_api.dialects.conversation.messages import DIALECT
 from chatgpt_to_api.dialects.conversation.snapshots import SnapshotEncoder
-from chatgpt_to_api.errors import GatewayError, Unauthorized
+from chatgpt_to_api.errors import BodyTooLarge, GatewayError
 from chatgpt_to_api.wire.http import Header, HttpReply, RequestHead
 
 CONVERSATION_PATHS: Final = (
@@ -38,17 +38,12 @@ _CODED: Final = (401, 403, 404, 413)
 """Statuses whose ``detail`` is an object with a code, as the official backend sends it. Elsewhere
 it is a plain string, which every client can show."""
 
-_CODES: Final = {413: "message_length_exceeds_limit"}
+_CODES: Final = {BodyTooLarge.code: "message_length_exceeds_limit"}
 """Codes that clients of this protocol know by another name than ours."""
 
-
-class MissingToken(Unauthorized):
-    """The request has no access token. Rendered as go-chatgpt-api does: people test for it."""
-
-    code = "missing_access_token"
-
-    def __init__(self) -> None:
-        super().__init__("Missing accessToken.")
+NO_TOKEN: Final = "missing_access_token"  # noqa: S105  # a code, no secret
+"""Code of the error of a request without a token. It is rendered as go-chatgpt-api does, because
+people probe a backend for exactly that body."""
 
 
 class ConversationAsked:
@@ -128,7 +123,7 @@ class ConversationDoor:
 
     def failure(self, error: GatewayError) -> HttpReply:
         """``{"detail": …}``: an array for a body at fault, an object with a code, or a string."""
-        if isinstance(error, MissingToken):
+        if error.code == NO_TOKEN:
             return json_reply(error.status, {"errorMessage": error.message})
         more: list[Header] = []
         if error.retry_after is not None:
@@ -140,16 +135,16 @@ DOOR: Final = ConversationDoor()
 
 
 def json_reply(status: int, value: Any, *more: Header) -> HttpReply:
-    """A JSON reply in ASCII."""
+    """A JSON reply, in ASCII and as compact as other backends send it."""
     headers = [(b"content-type", b"application/json"), *more]
-    return HttpReply(status, headers, dumps(value).encode("ascii"))
+    return HttpReply(status, headers, dumps(value, separators=(",", ":")).encode("ascii"))
 
 
 def _detail(error: GatewayError) -> object:
     if isinstance(error, InvalidBody):
         return [{"loc": list(f.loc), "msg": f.msg, "type": f.type} for f in error.faults]
     if error.status in _CODED:
-        return {"message": error.text, "code": _CODES.get(error.status, error.code)}
+        return {"message": error.text, "code": _CODES.get(error.code, error.code)}
     return error.text
 
 
