@@ -326,8 +326,12 @@ class Gateway:
 
 
 async def _settle_cut(settle: Callable[[], Awaitable[None]] | None) -> None:
-    if settle is not None:
+    if settle is None:
+        return
+    try:
         await asyncio.shield(settle())
+    except GatewayError as error:  # the client is told of the first trouble, or is gone
+        log.warning("broken reply not kept", reason=error.text)
 
 
 def _outcome(error: GatewayError, delivery: Delivery) -> Outcome:
