@@ -81,6 +81,7 @@ class StateWriter:
         self._states = states
         self._waiting: dict[tuple[str, str], Sequence[Kept]] = {}
         self._something = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, upstream: str, credential: str, kept: Sequence[Kept]) -> None:
@@ -94,16 +95,17 @@ class StateWriter:
 
     async def flush(self) -> None:
         """Write what waits now. Raises StoreUnavailable; what could not be written waits on."""
-        batch, self._waiting = self._waiting, {}
-        self._something.clear()
-        if not batch:
-            return
-        try:
-            await self._states.save(batch)
-        except BaseException:
-            self._waiting = batch | self._waiting  # what changed meanwhile is newer
-            self._something.set()
-            raise
+        async with self._writing:  # whoever waits for a flush waits for the one before it too
+            batch, self._waiting = self._waiting, {}
+            self._something.clear()
+            if not batch:
+                return
+            try:
+                await self._states.save(batch)
+            except BaseException:
+                self._waiting = batch | self._waiting  # what changed meanwhile is newer
+                self._something.set()
+                raise
 
     async def close(self) -> None:
         """Stop, and write what waits. Raises StoreUnavailable if that fails."""

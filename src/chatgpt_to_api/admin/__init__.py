@@ -1,0 +1,1 @@
+"""The admin API: who may use it, and what it changes while the gateway runs."""

@@ -1,0 +1,114 @@
+"""Changes to the tokens of one conversation upstream: stored first, then given to the pool.
+
+When a change returns it is on the disk and in force. With the command line on a folder that no
+gateway runs on there is no pool: then a change is only stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from chatgpt_to_api.admin.overrides import Override
+from chatgpt_to_api.config.token_text import TokenEntry
+from chatgpt_to_api.errors import NotFound
+from chatgpt_to_api.pool.pool import CredentialSpec, Pool
+from chatgpt_to_api.store.credentials import Change, Credentials, StoredCredential
+from chatgpt_to_api.store.database import Store
+from chatgpt_to_api.wire.secret import Access, Secret
+
+
+class TokenAdmin:
+    """The tokens of ``upstream``. ``puid`` is the PUID cookie of tokens that bring none."""
+
+    def __init__(self, store: Store, upstream: str, pool: Pool | None, puid: Override) -> None:
+        self.upstream = upstream
+        self._credentials = Credentials(store)
+        self._pool = pool
+        self._puid = puid
+        self._lock = asyncio.Lock()
+        self._running: set[asyncio.Task[Change]] = set()
+
+    @classmethod
+    async def open(
+        cls, store: Store, upstream: str, pool: Pool | None, configured_puid: Secret | None = None
+    ) -> TokenAdmin:
+        """Take up the stored tokens: they are in the pool when this returns. Raises WrongKey."""
+        puid = await Override.load(store, f"puid:{upstream}", configured_puid)
+        admin = cls(store, upstream, pool, puid)
+        await admin._publish()
+        return admin
+
+    @property
+    def puid(self) -> Secret | None:
+        """The PUID of tokens that bring none, as it holds now."""
+        return self._puid.value
+
+    async def of(self) -> list[StoredCredential]:
+        """Return the stored tokens in order."""
+        return await self._credentials.of(self.upstream)
+
+    async def replace(
+        self, entries: Sequence[TokenEntry], *, settings: Mapping[str, str] | None = None
+    ) -> Change:
+        """Make ``entries`` the whole set; ``settings`` are kept in the same transaction."""
+        return await self._change(
+            lambda: self._credentials.replace(self.upstream, entries, settings=settings)
+        )
+
+    async def add(self, entries: Sequence[TokenEntry]) -> Change:
+        """Put ``entries`` behind the others; one that stands takes the new PUID and label."""
+        return await self._change(lambda: self._credentials.add(self.upstream, entries))
+
+    async def remove(self, ids: Collection[str]) -> Change:
+        """Take these out. Raises NotFound, having changed nothing, if one of them is not there."""
+
+        async def remove() -> Change:
+            missing = set(ids) - {one.id for one in await self.of()}
+            if missing:
+                raise unknown_token(min(missing))
+            return await self._credentials.remove(self.upstream, ids)
+
+        return await self._change(remove)
+
+    async def set_puid(self, puid: Secret | None) -> None:
+        """Let ``puid`` go with every token that brings none, until the configured one changes."""
+
+        async def change() -> Change:
+            await self._puid.set(puid)
+            return Change(0)
+
+        await self._change(change)
+
+    async def _change(self, work: Callable[[], Awaitable[Change]]) -> Change:
+        """Store and publish, one change after another, to the end even if the caller goes away."""
+
+        async def run() -> Change:
+            async with self._lock:
+                change = await work()
+                await self._publish()
+                return change
+
+        task = asyncio.create_task(run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _publish(self) -> None:
+        if self._pool is not None:
+            self._pool.replace(self.upstream, [self._spec(one) for one in await self.of()])
+
+    def _spec(self, stored: StoredCredential) -> CredentialSpec:
+        access = stored.access
+        if access.puid is None and self.puid is not None:
+            access = Access(access.token, self.puid, access.account)
+        return CredentialSpec(stored.id, access, stored.expires, stored.label)
+
+
+def unknown_token(id: str) -> NotFound:
+    """Return the error for an id that no token has."""
+    return NotFound(
+        f"There is no token with the id {id[:64]!r}; GET /admin/tokens lists them.",
+        code="token_not_found",
+        param="id",
+    )
