@@ -104,6 +104,22 @@ class BodyTooLarge(GatewayError):
     code = "request_too_large"
 
 
+class RequestTimeout(GatewayError):
+    """The client began a request and then sent nothing more for too long."""
+
+    status = 408
+    kind = "invalid_request_error"
+    code = "request_timeout"
+
+
+class HeadTooLarge(GatewayError):
+    """The request's head has too many fields or bytes."""
+
+    status = 431
+    kind = "invalid_request_error"
+    code = "request_head_too_large"
+
+
 class RateLimited(GatewayError):
     """No credential became free before the request's deadline, or every one is cooling."""
 

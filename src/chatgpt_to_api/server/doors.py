@@ -1,0 +1,74 @@
+"""Which door stands at which path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from chatgpt_to_api.dialects.contract import Door
+from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.exchange import Exchange
+
+
+class Serving(Protocol):
+    """What answers at a door: the gateway, or something before it that keeps conversations."""
+
+    async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
+        """Read the request, answer it whole. Raises nothing but CancelledError."""
+        ...
+
+
+class Bearer(Enum):
+    """What a bearer means at a door when no client keys are configured.
+
+    With client keys it must be one of them (or, where callers' own tokens are allowed, such a
+    token) at every door.
+    """
+
+    KEY = "key"
+    """Nothing, and it may be missing: programs send dummies."""
+
+    IDENTITY = "identity"
+    """Who asks; one must be there, and its digest becomes the caller's id."""
+
+    IDENTITY_OR_NOBODY = "identity or nobody"
+    """Who asks, where there is one."""
+
+
+class DoorEntry(msgspec.Struct, frozen=True):
+    """One path's door, what answers there, and what a bearer means."""
+
+    door: Door
+    serving: Serving
+    bearer: Bearer = Bearer.KEY
+
+
+class Doors:
+    """The table of doors. Requests are POSTs to exactly these paths; a final slash is forgiven."""
+
+    def __init__(self, entries: Mapping[str, DoorEntry]) -> None:
+        self._entries = {path.encode(): entry for path, entry in entries.items()}
+        self._prefixes = ("/v1/", *sorted({_first_segment(path) for path in entries} - {"/v1/"}))
+        self.direct = self._entries.get
+        """Looks up a request target as it came: the fast way for the usual spelling."""
+        self.targets = {path.encode(): (path, b"") for path in entries}
+        """Those targets, taken apart into path and query."""
+
+    def find(self, path: str) -> DoorEntry | None:
+        """Return the door at a decoded path, however it was spelled."""
+        return self._entries.get((path.rstrip("/") or "/").encode())
+
+    def is_api(self, path: str) -> bool:
+        """Whether a path belongs to the programming interfaces, as web pages may use them."""
+        return path.startswith(self._prefixes)
+
+    def paths(self) -> Iterable[str]:
+        """The paths that have a door, in the order they were given."""
+        return (path.decode() for path in self._entries)
+
+
+def _first_segment(path: str) -> str:
+    return f"/{path.split('/')[1]}/"

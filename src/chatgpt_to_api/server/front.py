@@ -1,0 +1,106 @@
+"""What happens to a request once its head is there: a door, a preflight, the programs behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed
+from chatgpt_to_api.server.access import Gatekeeper
+from chatgpt_to_api.server.asgi import AsgiApp, run_app
+from chatgpt_to_api.server.cors import Cors
+from chatgpt_to_api.server.doors import DoorEntry, Doors
+from chatgpt_to_api.server.exchange import HttpExchange
+from chatgpt_to_api.server.limits import Limits
+from chatgpt_to_api.server.problem import problem
+from chatgpt_to_api.server.request_ids import RequestIds
+from chatgpt_to_api.server.roster import Roster
+from chatgpt_to_api.wire.http import Header, HttpReply
+
+_AT_DOORS: Final = b"POST, OPTIONS"
+
+_BEARER: Final = (b"www-authenticate", b"Bearer")
+
+
+class ServerFront:
+    """Shared by all connections: the doors, who may use them, and everything else (``app``)."""
+
+    def __init__(
+        self,
+        *,
+        doors: Doors,
+        gatekeeper: Gatekeeper,
+        app: AsgiApp,
+        limits: Limits,
+    ) -> None:
+        self.limits = limits
+        self.roster = Roster(tick=limits.tick, per_peer=limits.peer_connections)
+        self.ids = RequestIds()
+        self.targets: Mapping[bytes, tuple[str, bytes]] = doors.targets
+        self._doors = doors
+        self._gatekeeper = gatekeeper
+        self._cors = Cors(gatekeeper.keys, gatekeeper.origins)
+        self._app = app
+
+    def answer(self, exchange: HttpExchange) -> Awaitable[None]:
+        """Answer one request, whatever it is."""
+        fields = exchange.fields
+        entry = self._doors.direct(exchange.target) or self._doors.find(exchange.head.path)
+        if b"origin" in fields and (entry or self._doors.is_api(exchange.head.path)):
+            exchange.extra = self._cors.lines(fields[b"origin"], fields.get(b"host"))
+        if exchange.refusal is not None:
+            return _refuse(exchange, exchange.refusal, problem)
+        if entry is None:
+            return self._elsewhere(exchange)
+        if exchange.head.method != "POST":
+            return self._wrong_method(exchange, entry)
+        try:
+            caller = self._gatekeeper.admit(exchange.peer, fields, entry.bearer)
+        except GatewayError as error:
+            return _refuse(exchange, error, entry.door.failure)
+        return entry.serving.serve(exchange, entry.door, caller)
+
+    def _elsewhere(self, exchange: HttpExchange) -> Awaitable[None]:
+        head = exchange.head
+        if head.method == "OPTIONS" and self._doors.is_api(head.path):
+            return self._options(exchange, problem)
+        return run_app(self._app, exchange)
+
+    def _wrong_method(self, exchange: HttpExchange, entry: DoorEntry) -> Awaitable[None]:
+        head = exchange.head
+        if head.method == "OPTIONS":
+            return self._options(exchange, entry.door.failure)
+        error = MethodNotAllowed(f"{head.path[:200]} takes POST, not {head.method}.")
+        return _refuse(exchange, error, entry.door.failure, (b"allow", _AT_DOORS))
+
+    def _options(
+        self, exchange: HttpExchange, failure: Callable[[GatewayError], HttpReply]
+    ) -> Awaitable[None]:
+        """Answer a browser's question before the real request; it never carries a key."""
+        fields = exchange.fields
+        origin = fields.get(b"origin")
+        if origin is None or b"access-control-request-method" not in fields:
+            return _send(exchange, HttpReply(204, [(b"allow", _AT_DOORS)], b""))
+        if not self._cors.allows(origin, fields.get(b"host")):
+            error = Forbidden(
+                "Web pages of this origin may not use this gateway. To allow them, add it to "
+                "CORS_ALLOWED_ORIGINS, or set client keys.",
+                code="origin_not_allowed",
+            )
+            return _refuse(exchange, error, failure)
+        return _send(exchange, HttpReply(204, self._cors.preflight(fields), b""))
+
+
+async def _send(exchange: HttpExchange, reply: HttpReply) -> None:
+    exchange.reply(reply)
+
+
+async def _refuse(
+    exchange: HttpExchange,
+    error: GatewayError,
+    failure: Callable[[GatewayError], HttpReply],
+    *more: Header,
+) -> None:
+    if error.status == 401:
+        more = (*more, _BEARER)
+    exchange.reply(failure(error), *more)
