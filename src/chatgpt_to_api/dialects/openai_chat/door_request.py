@@ -45,7 +45,7 @@ DIALECT: Final = "openai_chat"
 
 MAX_STOPS: Final = 16
 """Most stop strings; the vendor takes 4, some servers more."""
-MAX_STOP: Final = 4096
+MAX_STOP: Final = 1000
 """Longest stop string, characters."""
 
 _RANGES: Final = (

@@ -6,10 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+from msgspec import Raw
+
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
     RateLimited,
+    ReplyTooLong,
     Unavailable,
     UpstreamChallenge,
     UpstreamDenied,
@@ -75,7 +79,30 @@ def fault_of_reply(head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
 def fault_of_event(value: object) -> UpstreamFault:
     """Return what an error inside a reply with status 200 means. ``value`` is its decoded JSON."""
     said = read_error_value(value)
-    return _fault(_status_of(said), said, (), 0.0)
+    status = _status_of(said)
+    if status is None:
+        return UpstreamFault(
+            error=UpstreamFailed(
+                "The upstream reported an error in its answer.", said=said.message
+            ),
+            reason=_reason("error in the answer", said),
+            upstream="count",
+            retry="again",
+        )
+    return _fault(status, said, (), 0.0)
+
+
+def complaint(error: Raw) -> UpstreamFault:
+    """Return what the ``error`` field of a chunk means."""
+    return fault_of_event({"error": anything(bytes(error))})
+
+
+def anything(payload: bytes) -> Any:
+    """Decode JSON; what is none is text."""
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return payload[:1000].decode("utf-8", "replace")
 
 
 def challenge_page(said: ErrorBody) -> UpstreamFault:
@@ -113,6 +140,11 @@ def truncated() -> UpstreamFault:
         upstream="count",
         retry="again",
     )
+
+
+def too_long(limit: int) -> UpstreamFault:
+    """An event or reply is larger than the gateway holds; it would be so again."""
+    return UpstreamFault(error=ReplyTooLong(limit=limit), reason="reply too long")
 
 
 def _fault(status: int, said: ErrorBody, headers: Headers, now: float) -> UpstreamFault:
@@ -318,8 +350,8 @@ def _value(headers: Headers, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1").strip()
 
 
-def _status_of(said: ErrorBody) -> int:
-    """Return the status an error inside a 200 would have had."""
+def _status_of(said: ErrorBody) -> int | None:
+    """Return the status an error inside a 200 would have had; None where it gives no sign."""
     fields: Mapping[str, Any] = said.fields
     for name in ("status", "status_code", "http_code", "code"):
         value = fields.get(name)
@@ -331,4 +363,4 @@ def _status_of(said: ErrorBody) -> int:
         for words, status in _STATUS_OF:
             if code and words.search(code.lower()):
                 return status
-    return 500
+    return None

@@ -242,6 +242,46 @@ class LeanChunk(msgspec.Struct, gc=False):
     error: None = None
 
 
+class SpokenChoice(msgspec.Struct, gc=False):
+    """A choice of a relayed chunk, as far as it tells whether anything was generated."""
+
+    delta: dict[str, Any] | None = None
+    message: dict[str, Any] | None = None
+    finish_reason: str | None = None
+
+
+class SpokenChunk(msgspec.Struct, gc=False):
+    """The first chunks of a relayed stream, read for their first content."""
+
+    choices: list[SpokenChoice] | None = None
+    error: Raw = NO_RAW
+    model: str | None = None
+
+
+class MarkedChoice(msgspec.Struct, gc=False):
+    """What a relayed chunk may say of a choice beside its content."""
+
+    usage: Raw = NO_RAW
+    error: Raw = NO_RAW
+
+
+class MarkedChunk(msgspec.Struct, gc=False):
+    """A relayed chunk that was seen to hold usage or an error."""
+
+    choices: list[MarkedChoice] | None = None
+    usage: Raw = NO_RAW
+    error: Raw = NO_RAW
+
+
+class WholeReply(msgspec.Struct, gc=False):
+    """A whole relayed reply, as far as the gateway looks into it."""
+
+    choices: Raw = NO_RAW
+    usage: Raw = NO_RAW
+    error: Raw = NO_RAW
+    model: Raw = NO_RAW
+
+
 class Identity(msgspec.Struct, gc=False):
     """What is read once of a reply: its id and its model."""
 

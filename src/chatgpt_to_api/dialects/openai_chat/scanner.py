@@ -1,0 +1,330 @@
+"""The relay lane: reads along a reply of this dialect while its bytes go on as they are.
+
+Only the first events are decoded, up to the first content. After that a read is searched for the
+few words that matter, and only an event that holds one of them is decoded. In JSON a quoted key
+cannot stand inside a string (its quotes would be escaped), so the search finds nothing but keys.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.dialects.contract import Passed, UpstreamFault
+from chatgpt_to_api.dialects.openai_chat.faults import (
+    anything,
+    complaint,
+    fault_of_event,
+    nonsense,
+    too_long,
+    truncated,
+)
+from chatgpt_to_api.dialects.openai_chat.messages import (
+    MarkedChunk,
+    SpokenChoice,
+    SpokenChunk,
+    WholeReply,
+    present,
+)
+from chatgpt_to_api.dialects.openai_chat.upstream_reply import (
+    DONE,
+    LEADING,
+    Shape,
+    ends_by_itself,
+    no_completion,
+    shape_of,
+)
+from chatgpt_to_api.dialects.openai_chat.usage import read_usage
+from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
+
+MAX_READ_WHOLE: Final = 8 * 1024 * 1024
+"""Largest reply that is held to be read as one object, bytes; a larger one goes on unread."""
+
+_TERMINAL: Final = b"data: [DONE]\n\n"
+_SPOKEN: Final = msgspec.json.Decoder(SpokenChunk)
+_MARKED: Final = msgspec.json.Decoder(MarkedChunk)
+_WHOLE: Final = msgspec.json.Decoder(WholeReply)
+_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
+_DONE_LINE: Final = re.compile(rb"(?:^|\n)data: ?\[DONE\][ \t]*\n")
+_NULL: Final = re.compile(rb"\s*:\s*null")
+_ERROR: Final = re.compile(rb'"error"\s*:\s*(?!null)\S')
+_REASON: Final = re.compile(rb'\s*:\s*"[^"]')
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class ChatScanner:
+    """Passes one relayed reply on and tells what it means.
+
+    A stream is passed on in whole events of at most ``MAX_EVENT`` bytes, its line ends as LF:
+    whatever is put after it stands at a border. With ``hide_usage`` the event that brings usage and
+    nothing else is left out. A whole reply is held (up to ``MAX_READ_WHOLE``) until it is known to
+    be none of the errors that come with status 200.
+    """
+
+    def __init__(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> None:
+        self._head = head
+        self._stream = stream
+        self._hide_usage = hide_usage
+        self._shape: Shape | None = None if stream else "whole"
+        self._splitter = SseSplitter()
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._passing = False  # a whole reply too large to be held
+        self._committed = False
+        self._finished = False
+        self.usage: Usage | None = None
+        self.model: str = ""
+        self.fault: UpstreamFault | None = None
+        self.done: bool = False
+
+    def feed(self, data: bytes) -> Passed:
+        """Take the next bytes; return those that may go on, and what they mean."""
+        if self.done or self.fault is not None:
+            return Passed(b"")
+        if self._shape is None:
+            data = data.lstrip(LEADING)
+            self._shape = shape_of(self._head, data)
+        if self._shape != "stream":
+            return self._hold(data)
+        block = self._splitter.whole(data)
+        if not self._splitter.overflow and len(block) <= MAX_EVENT:
+            return self._read(block) if block else Passed(b"")
+        passed = self._read(_without_giant(block))
+        if self.done or passed.failed is not None:
+            return passed
+        if self._splitter.overflow or _without_giant(block) != block:
+            return self._fail(passed.data, too_long(MAX_EVENT), content=passed.content)
+        return passed
+
+    def eof(self) -> Passed:
+        """The body has ended: well only after ``[DONE]`` or a finish reason."""
+        if self.done or self.fault is not None:
+            return Passed(b"")
+        if self._shape != "stream":
+            return self._whole()
+        events = self._splitter.eof()
+        cut = self._splitter.cut
+        if cut is not None and ends_by_itself(cut.data):
+            events.append(cut)
+        passed = self._read(b"".join(_bytes_of(event) for event in events))
+        if self.done or passed.failed is not None:
+            return passed
+        if not self._committed:
+            return self._fail(b"", nonsense("The upstream's stream ended without an answer."))
+        if not self._finished:
+            return self._fail(passed.data, truncated(), content=passed.content)
+        self.done = True
+        return Passed(passed.data + _TERMINAL, content=passed.content)
+
+    # -- a stream ----------------------------------------------------------------------------
+
+    def _read(self, block: bytes) -> Passed:
+        """Read whole events."""
+        content = False
+        if not self._committed:
+            failed = self._until_content(block)
+            if failed is not None:
+                return self._fail(b"", failed)
+            content = self._committed
+            if not content:
+                return Passed(self._look_for_usage(block))
+        broken = self._error(block)
+        if broken is not None:
+            at, fault = broken
+            self._look_for_usage(block[:at])
+            return self._fail(block[:at], fault, content=content)
+        reason = block.rfind(b'"finish_reason"')
+        if reason >= 0:
+            self._finished = _REASON.match(block, reason + 15) is not None
+        block = self._up_to_done(block)
+        return Passed(self._look_for_usage(block), content=content)
+
+    def _until_content(self, block: bytes) -> UpstreamFault | None:
+        """Decode events until one holds content; return what is wrong where one fails instead."""
+        at = 0
+        while at < len(block):
+            end = _event_end(block, at)
+            event = read_event(block[at:end].split(b"\n"))
+            if event is not None and event.data:
+                fault = self._first(event)
+                if fault is not None or self._committed:
+                    return fault
+            at = end
+        return None
+
+    def _first(self, event: SseEvent) -> UpstreamFault | None:
+        if event.data.strip() == DONE:
+            return nonsense("The upstream's stream ended without an answer.")
+        if event.name == b"error":
+            return fault_of_event(anything(event.data))
+        try:
+            chunk = _SPOKEN.decode(event.data)
+        except msgspec.ValidationError:
+            # JSON, but none we know: a client may know it. Anything but an object says nothing.
+            self._committed = event.data.lstrip()[:1] == b"{"
+            return None
+        except _UNREADABLE:
+            said = event.data[:200].decode("utf-8", "replace")
+            return nonsense("The upstream sent an event that is not JSON.", said)
+        if present(chunk.error):
+            return complaint(chunk.error)
+        self.model = self.model or chunk.model or ""
+        self._committed = any(_says_something(choice) for choice in chunk.choices or ())
+        return None
+
+    def _error(self, block: bytes) -> tuple[int, UpstreamFault] | None:
+        """Return where the event of an error begins, and what it means."""
+        at = block.rfind(b'"error"')
+        if at < 0 or (_NULL.match(block, at + 7) and not _ERROR.search(block)):
+            return None
+        for found in _ERROR.finditer(block):
+            start, chunk = _event_around(block, found.start())
+            if chunk is None:
+                continue
+            for error in (chunk.error, *(choice.error for choice in chunk.choices or ())):
+                if present(error):
+                    return start, complaint(error)
+        return None
+
+    def _up_to_done(self, block: bytes) -> bytes:
+        """Notice the stream's end; nothing after it goes on."""
+        if block.endswith(b"\n" + _TERMINAL) or block == _TERMINAL:
+            self.done = True
+        elif self._finished or b"[DONE]" in block[-64:]:
+            found = _DONE_LINE.search(block)
+            if found is not None:
+                self.done = True
+                return block[: _event_end(block, found.end() - 1)]
+        return block
+
+    def _look_for_usage(self, block: bytes) -> bytes:
+        """Read the last usage; return the block without it where the client is not to see it."""
+        at = block.rfind(b'"prompt_tokens"')
+        while at >= 0:
+            start, chunk = _event_around(block, at)
+            if chunk is not None:
+                choices = chunk.choices or ()
+                for raw in (chunk.usage, *(choice.usage for choice in choices)):
+                    usage = read_usage(raw)
+                    if usage is not None:
+                        self.usage = usage
+                        if self._hide_usage and not choices:
+                            return block[:start] + block[_event_end(block, at) :]
+                        return block
+            at = block.rfind(b'"prompt_tokens"', 0, start)
+        return block
+
+    def _fail(self, data: bytes, fault: UpstreamFault, *, content: bool = False) -> Passed:
+        self.fault = fault
+        self._held.clear()
+        return Passed(data, content=content, failed=fault.error)
+
+    # -- a whole reply -----------------------------------------------------------------------
+
+    def _hold(self, data: bytes) -> Passed:
+        if self._passing:
+            return Passed(data, content=True)
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size <= MAX_READ_WHOLE:
+            return Passed(b"")
+        if self._stream:
+            return self._fail(b"", too_long(MAX_READ_WHOLE))
+        self._passing = True
+        data = b"".join(self._held)
+        self._held.clear()
+        return Passed(data, content=True)
+
+    def _whole(self) -> Passed:
+        if self._passing:
+            self.done = True
+            return Passed(b"")
+        body = b"".join(self._held)
+        self._held.clear()
+        try:
+            reply = _WHOLE.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        except _UNREADABLE:
+            return self._fail(b"", no_completion(self._head, body))
+        if not present(reply.choices) or bytes(reply.choices) == b"[]":
+            return self._fail(b"", no_completion(self._head, body))
+        self.done = True
+        self.usage = read_usage(reply.usage)
+        model = anything(bytes(reply.model)) if present(reply.model) else ""
+        self.model = model if isinstance(model, str) else ""
+        if self._stream:
+            try:
+                body = _as_stream(body, hide_usage=self._hide_usage)
+            except _UNREADABLE:
+                return self._fail(b"", no_completion(self._head, body))
+        return Passed(body, content=True)
+
+
+def _says_something(choice: SpokenChoice) -> bool:
+    """Whether anything was generated: text, thought, call, a refusal, or the end of nothing."""
+    if choice.finish_reason:
+        return True
+    delta: dict[str, Any] = choice.delta or choice.message or {}
+    return any(value not in (None, "", [], {}) for key, value in delta.items() if key != "role")
+
+
+def _event_end(block: bytes, at: int) -> int:
+    """Return where the event that ``at`` stands in ends, its blank line included."""
+    end = block.find(b"\n\n", at)
+    return len(block) if end < 0 else end + 2
+
+
+def _event_around(block: bytes, at: int) -> tuple[int, MarkedChunk | None]:
+    """Return where the event that ``at`` stands in begins, and the event if it is a chunk."""
+    start = block.rfind(b"\n\n", 0, at)
+    start = 0 if start < 0 else start + 2
+    event = read_event(block[start : _event_end(block, at)].split(b"\n"))
+    if event is None:
+        return start, None
+    try:
+        return start, _MARKED.decode(event.data)
+    except _UNREADABLE:
+        return start, None
+
+
+def _without_giant(block: bytes) -> bytes:
+    """Return the events before the first one that is too long."""
+    at = 0
+    while at < len(block):
+        end = _event_end(block, at)
+        if end - at > MAX_EVENT + 1:
+            return block[:at]
+        at = end
+    return block
+
+
+def _bytes_of(event: SseEvent) -> bytes:
+    name = b"event: " + event.name + b"\n" if event.name else b""
+    return name + b"data: " + event.data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def _as_stream(body: bytes, *, hide_usage: bool) -> bytes:
+    """Return a whole reply as the stream the client asked for; every value keeps its bytes."""
+    fields = _RAW_OBJECT.decode(body)
+    usage = fields.pop("usage", Raw(b"null"))
+    fields["object"] = Raw(b'"chat.completion.chunk"')
+    choices = []
+    for choice in _RAW_OBJECTS.decode(fields["choices"]):
+        message = _RAW_OBJECT.decode(choice.pop("message", Raw(b"{}")))
+        calls = message.get("tool_calls")
+        if calls is not None and present(calls):
+            numbered = [
+                {"index": index, **call} for index, call in enumerate(_RAW_OBJECTS.decode(calls))
+            ]
+            message["tool_calls"] = Raw(msgspec.json.encode(numbered))
+        choices.append(choice | {"delta": Raw(msgspec.json.encode(message))})
+    events = [fields | {"choices": Raw(msgspec.json.encode(choices))}]
+    if present(usage) and not hide_usage:
+        events.append(fields | {"choices": Raw(b"[]"), "usage": usage})
+    return b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events) + _TERMINAL

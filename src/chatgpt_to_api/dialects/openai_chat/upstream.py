@@ -1,0 +1,80 @@
+"""Backend side of chat completions: one OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.contract import Ids, UpstreamFault
+from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
+from chatgpt_to_api.dialects.openai_chat.faults import fault_of_reply
+from chatgpt_to_api.dialects.openai_chat.scanner import ChatScanner
+from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
+from chatgpt_to_api.dialects.openai_chat.upstream_request import fixed_sampling, request_object
+from chatgpt_to_api.wire.http import Header, Headers, HttpRequest, ReplyHead, split_url
+from chatgpt_to_api.wire.secret import Access
+
+_JSON: Final = ((b"content-type", b"application/json"), (b"accept", b"application/json"))
+_STREAM: Final = ((b"content-type", b"application/json"), (b"accept", b"text/event-stream"))
+
+
+class ChatUpstream:
+    """An OpenAI-compatible server at ``base_url`` (which ends in ``/v1`` or the like).
+
+    ``headers`` go with every call. ``include_usage``: streams of translated requests are asked to
+    report usage; off for servers that refuse the option. Raises ValueError for a bad URL.
+    """
+
+    dialect = DIALECT
+
+    def __init__(self, base_url: str, *, headers: Headers = (), include_usage: bool = True) -> None:
+        self._origin, path = split_url(base_url)
+        path, _, query = path.partition("?")
+        query = f"?{query}" if query else ""
+        self._chat = f"{path.rstrip('/')}/chat/completions{query}".encode()
+        self._models = f"{path.rstrip('/')}/models{query}".encode()
+        self._headers = tuple(headers)
+        self._include_usage = include_usage
+
+    def ignored(self, request: ChatRequest) -> tuple[str, ...]:
+        """Name what a model that thinks refuses and is left out; all else is passed on."""
+        return fixed_sampling(request)
+
+    def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:  # noqa: ARG002  # the contract's; this dialect puts no ids on the wire
+        """Return the call that asks ``request`` of ``model``."""
+        usage = self._include_usage or request.include_usage
+        body = request_object(request, model, include_usage=usage)
+        return self._call(msgspec.json.encode(body), access, stream=request.stream)
+
+    def decoder(self, request: ChatRequest, head: ReplyHead) -> ChatReplyDecoder:  # noqa: ARG002  # a reply tells its own shape
+        """Return a decoder for a 2xx reply, be it a stream, one object or an error."""
+        return ChatReplyDecoder(head)
+
+    def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
+        """Return what a non-2xx reply means. ``now`` is Unix time in seconds."""
+        return fault_of_reply(head, body, now)
+
+    def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
+        """Return the call that carries a client's own JSON."""
+        return self._call(body, access, stream=stream)
+
+    def scanner(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> ChatScanner:
+        """Return a reader for a relayed 2xx reply."""
+        return ChatScanner(head, stream=stream, hide_usage=hide_usage)
+
+    def models_request(self, access: Access) -> HttpRequest:
+        """Return the call that lists the server's models."""
+        return HttpRequest(
+            b"GET", self._origin, self._models, (*self._auth(access), _JSON[1], *self._headers)
+        )
+
+    def _call(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
+        headers = (*self._auth(access), *(_STREAM if stream else _JSON), *self._headers)
+        return HttpRequest(b"POST", self._origin, self._chat, headers, body)
+
+    def _auth(self, access: Access) -> tuple[Header, ...]:
+        if access.token is None:
+            return ()
+        return ((b"authorization", b"Bearer " + access.token.reveal().encode()),)

@@ -1,0 +1,445 @@
+"""Backend side, the reply: a stream of chunks, or one whole object → canonical events.
+
+Servers of this dialect are loose. What is read here is what was seen in the wild: usage in any
+place, chunks without choices, empty finish reasons, calls without index or id, thoughts under three
+names, an end without ``[DONE]``, errors inside a 200, and replies that are no stream at all.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from chatgpt_to_api.chat.blocks import BlockTracker
+from chatgpt_to_api.chat.events import (
+    ChatEvent,
+    Failed,
+    FinishReason,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from chatgpt_to_api.chat.request import ChatRequest, Opaque
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.dialects.contract import UpstreamFault
+from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
+from chatgpt_to_api.dialects.openai_chat.faults import (
+    anything,
+    challenge_page,
+    complaint,
+    fault_of_event,
+    nonsense,
+    too_long,
+    truncated,
+)
+from chatgpt_to_api.dialects.openai_chat.messages import (
+    NO_RAW,
+    Chunk,
+    Content,
+    Delta,
+    Identity,
+    LeanChunk,
+    ToolCallPiece,
+    present,
+)
+from chatgpt_to_api.dialects.openai_chat.tool_calls import LatePiece, ToolCalls
+from chatgpt_to_api.dialects.openai_chat.usage import read_usage
+from chatgpt_to_api.wire.error_body import read_error_body
+from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
+
+MAX_WHOLE: Final = 64 * 1024 * 1024
+"""Largest reply that is one object, bytes."""
+
+DONE: Final = b"[DONE]"
+
+_CHUNK: Final = msgspec.json.Decoder(Chunk)
+_LEAN: Final = msgspec.json.Decoder(LeanChunk)
+_IDENTITY: Final = msgspec.json.Decoder(Identity)
+_REASONS: Final[dict[str, FinishReason]] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
+}
+_BROKEN: Final = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
+_MISSES: Final = 3
+"""How many reads may fail to be plain text before the lean road is left for good."""
+
+Shape: TypeAlias = Literal["stream", "whole"]
+
+
+LEADING: Final = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before a body and says nothing: a byte order mark, white space."""
+
+
+def shape_of(head: ReplyHead, data: bytes) -> Shape | None:
+    """Tell a stream from a whole body by its first byte (``LEADING`` is off); None without one.
+
+    Content types lie: streams come as JSON or text, errors as streams.
+    """
+    start = data[:1]
+    if not start:
+        return None
+    if start in b'{["<':
+        return "whole"
+    if head.content_type == "text/event-stream" or start in b":deir":  # data, event, id, retry
+        return "stream"
+    return "whole"
+
+
+class _Broken(Exception):
+    """The reply has failed."""
+
+    def __init__(self, fault: UpstreamFault) -> None:
+        self.fault = fault
+
+
+class ChatReplyDecoder:
+    """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
+
+    def __init__(self, head: ReplyHead) -> None:
+        self._head = head
+        self._shape: Shape | None = None
+        self._splitter = SseSplitter()
+        self._body: list[bytes] = []  # of a whole reply
+        self._size = 0
+        self._started = False
+        self._reply_id = ""
+        self._choices: dict[int, _Choice] = {}
+        self._usage = NO_RAW
+        self._misses = 0
+        self.fault: UpstreamFault | None = None
+        self.done: bool = False
+        self.revised: str | None = None
+
+    def feed(self, data: bytes) -> list[ChatEvent]:
+        """Take the next bytes; return the events they complete."""
+        if self.done or self.fault is not None:
+            return []
+        if self._shape is None:
+            data = data.lstrip(LEADING)
+            self._shape = shape_of(self._head, data)
+        if self._shape != "stream":
+            self._body.append(data)
+            self._size += len(data)
+            return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
+        events: list[ChatEvent] = []
+        try:
+            found = self._splitter.feed(data)
+            if isinstance(found, list):
+                for event in found:
+                    self._event(event, events)
+            elif found:
+                self._block(found, events)
+            if self._splitter.overflow and not self.done:
+                raise _Broken(too_long(MAX_EVENT))
+        except _Broken as broken:
+            return self._fail(events, broken.fault)
+        return _merged(events)
+
+    def eof(self) -> list[ChatEvent]:
+        """The body has ended: well only after ``[DONE]``, or with every choice finished."""
+        if self.done or self.fault is not None:
+            return []
+        events: list[ChatEvent] = []
+        try:
+            if self._shape != "stream":
+                self._whole(b"".join(self._body), events)
+                return events
+            for event in self._splitter.eof():
+                self._event(event, events)
+            cut = self._splitter.cut
+            if cut is not None and not self.done and ends_by_itself(cut.data):
+                self._event(cut, events)
+            if not self.done:
+                if not self._choices:
+                    raise _Broken(nonsense("The upstream's stream ended without an answer."))
+                if not all(choice.tracker.finished for choice in self._choices.values()):
+                    raise _Broken(truncated())
+                self._end(events)
+        except _Broken as broken:
+            return self._fail(events, broken.fault)
+        return _merged(events)
+
+    def follow_up(self) -> ChatRequest | None:
+        """Return None: an answer that was cut stays as it is."""
+        return None
+
+    def conclude(self) -> list[ChatEvent]:
+        """Return nothing: no end is ever held back."""
+        return []
+
+    # -- a stream ----------------------------------------------------------------------------
+
+    def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
+        """Read plain payloads, one a line."""
+        while not self._started and lines and not self.done:
+            line, _, lines = lines.partition(b"\n")
+            self._payload(line, events)
+        if not lines or self.done:
+            return
+        lean, rest = self._lean(lines, events)
+        if lean:
+            lines = rest
+        end = -1
+        if lines.endswith(DONE):  # one that others follow is found line by line
+            end = len(lines) - len(DONE)
+        try:
+            chunks = _CHUNK.decode_lines(lines if end < 0 else lines[:end])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            for line in lines.split(b"\n"):
+                self._payload(line, events)
+            return
+        for chunk in chunks:
+            self._chunk(chunk, events)
+        if end >= 0:
+            self._done(events)
+
+    def _lean(self, lines: bytes, events: list[ChatEvent]) -> tuple[bool, bytes]:
+        """Read a run of text chunks without looking at what they could hold besides text.
+
+        The last few lines are left over: there the end stands, with its usage.
+        """
+        end = len(lines)
+        for _ in range(4):
+            end = lines.rfind(b"\n", 0, end)
+            if end < 0:
+                return False, lines
+        if self._misses >= _MISSES:
+            return False, lines
+        try:
+            chunks = _LEAN.decode_lines(lines[:end])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._misses += 1
+            return False, lines
+        choices = [chunk.choices[0] for chunk in chunks]
+        first = choices[0].index
+        if {choice.index for choice in choices} == {first}:
+            text = "".join([choice.delta.content for choice in choices])
+            events += self._choice(first).tracker.text(text)
+        else:
+            for choice in choices:
+                events += self._choice(choice.index).tracker.text(choice.delta.content)
+        return True, lines[end + 1 :]
+
+    def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
+        if event.name == b"error" and not self.done:
+            raise _Broken(fault_of_event(anything(event.data)))
+        self._payload(event.data, events)
+
+    def _payload(self, payload: bytes, events: list[ChatEvent]) -> None:
+        if self.done or not payload:
+            return
+        if payload.strip() == DONE:
+            self._done(events)
+            return
+        try:
+            chunk = _CHUNK.decode(payload)
+        except msgspec.ValidationError as error:
+            if payload.lstrip()[:1] != b"{":
+                return  # a number, a word: nothing this dialect knows
+            raise _Broken(nonsense(f"The upstream sent a chunk that is none: {error}.")) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            said = payload[:200].decode("utf-8", "replace")
+            raise _Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
+        if not self._started and chunk.choices:
+            self._start(payload, events)
+        self._chunk(chunk, events)
+
+    def _start(self, payload: bytes, events: list[ChatEvent]) -> None:
+        """Begin with the first chunk that has a choice: one before it may name no model."""
+        try:
+            identity = _IDENTITY.decode(payload)
+        except msgspec.DecodeError:
+            identity = Identity()
+        self._started = True
+        self._reply_id = identity.id or ""
+        events.append(Started(identity.model or ""))
+
+    def _chunk(self, chunk: Chunk, events: list[ChatEvent]) -> None:
+        # The last usage holds, wherever it stands; counts of a stream are never summed.
+        if present(chunk.usage):
+            self._usage = chunk.usage
+        if present(chunk.error):
+            raise _Broken(complaint(chunk.error))
+        for choice in chunk.choices or ():
+            if present(choice.usage):
+                self._usage = choice.usage
+            state = self._choice(choice.index or 0)
+            try:
+                state.take(choice.delta or choice.message, events)
+            except LatePiece:
+                message = "The upstream went back to a tool call it had left."
+                raise _Broken(nonsense(message)) from None
+            if present(choice.error):
+                raise _Broken(complaint(choice.error))
+            reason = (choice.finish_reason or "").lower()
+            if reason in _BROKEN:
+                raise _Broken(nonsense(f"The upstream ended its answer with {reason!r}."))
+            if reason:
+                events += state.finish(_REASONS.get(reason, "stop"))
+
+    def _choice(self, index: int) -> _Choice:
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice(index, self._reply_id)
+        return choice
+
+    def _done(self, events: list[ChatEvent]) -> None:
+        if not self._choices:
+            raise _Broken(nonsense("The upstream's stream ended without an answer."))
+        for choice in self._choices.values():
+            events += choice.finish("stop")  # only for one whose reason never came
+        self._end(events)
+
+    def _end(self, events: list[ChatEvent]) -> None:
+        self.done = True
+        self._report(events)
+
+    def _report(self, events: list[ChatEvent]) -> None:
+        usage: Usage | None = read_usage(self._usage)
+        if usage is not None:
+            events.append(UsageReported(usage))
+
+    # -- a whole reply -----------------------------------------------------------------------
+
+    def _whole(self, body: bytes, events: list[ChatEvent]) -> None:
+        try:
+            chunk = _CHUNK.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _Broken(no_completion(self._head, body)) from None
+        if not present(chunk.error) and not chunk.choices:
+            raise _Broken(no_completion(self._head, body))
+        self._start(body.removeprefix(b"\xef\xbb\xbf"), events)
+        self._chunk(chunk, events)
+        self._done(events)
+
+    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
+        self.fault = fault
+        self._body.clear()
+        self._report(events)
+        events.append(Failed(fault.error))
+        return events
+
+
+def no_completion(head: ReplyHead, body: bytes) -> UpstreamFault:
+    """Return what a good status with a body that is no chat completion means."""
+    said = read_error_body(head.content_type, body[: 64 * 1024])
+    if said.is_html:
+        return challenge_page(said)
+    if said.fields and said.message:
+        return fault_of_event(anything(body))
+    message = "The upstream answered with something that is no chat completion."
+    return nonsense(message, said.message)
+
+
+class _Choice:
+    """One choice of the reply."""
+
+    __slots__ = ("_calls", "_index", "_reply", "tracker")
+
+    def __init__(self, index: int, reply: str) -> None:
+        self._index = index
+        self._reply = reply
+        self._calls: ToolCalls | None = None
+        self.tracker = BlockTracker(index)
+
+    def take(self, delta: Delta | None, events: list[ChatEvent]) -> None:
+        """Take what a chunk adds. Raises LatePiece."""
+        if delta is None or self.tracker.finished:
+            return
+        self._reason(delta, events)
+        if isinstance(delta.content, str):
+            events += self.tracker.text(delta.content)
+        elif delta.content is not None:
+            self._pieces(delta.content, events)
+        if delta.refusal:
+            events += self.tracker.refusal(delta.refusal)
+        if delta.tool_calls:
+            for piece in delta.tool_calls:
+                events += self._tool_calls().piece(piece)
+        if delta.function_call is not None:
+            piece = ToolCallPiece(index=0, function=delta.function_call)
+            events += self._tool_calls().piece(piece)
+
+    def finish(self, reason: FinishReason) -> list[ChatEvent]:
+        """End the choice. Calls that were made are the reason, whatever the server says."""
+        events: list[ChatEvent] = []
+        if self._calls is not None and not self.tracker.finished:
+            events += self._calls.end()
+            if reason == "stop":
+                reason = "tool_calls"
+        return events + self.tracker.finish(reason)
+
+    def _tool_calls(self) -> ToolCalls:
+        if self._calls is None:
+            self._calls = ToolCalls(self.tracker, self._reply, self._index)
+        return self._calls
+
+    def _reason(self, delta: Delta, events: list[ChatEvent]) -> None:
+        thought = delta.reasoning_content or delta.reasoning or ""
+        details = delta.reasoning_details
+        if present(details) and bytes(details) != b"[]":
+            opaque = Opaque(DIALECT, bytes(details).decode())
+            events += self.tracker.reasoning(thought, opaque)
+        elif thought:
+            events += self.tracker.reasoning(thought)
+
+    def _pieces(self, content: Content, events: list[ChatEvent]) -> None:
+        for piece in content if isinstance(content, list) else ():
+            if piece.thinking is not None:
+                events += self.tracker.reasoning(_plain(piece.thinking))
+            elif piece.text:
+                events += self.tracker.text(piece.text)
+
+
+def _plain(content: Content) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(piece.text or "" for piece in content)
+
+
+def ends_by_itself(payload: bytes) -> bool:
+    """Whether a last line without its end is whole all the same."""
+    if payload.strip() == DONE:
+        return True
+    return isinstance(anything(payload), dict)
+
+
+def _merged(events: list[ChatEvent]) -> list[ChatEvent]:
+    """Join pieces that follow each other: nobody can tell them apart, and all after is cheaper."""
+    if len(events) < 2:
+        return events
+    merged: list[ChatEvent] = []
+    run: list[str] = []
+    for event, after in zip(events, [*events[1:], None], strict=True):
+        match event:
+            case TextDelta(piece) | ReasoningDelta(piece, _, None) | ToolCallDelta(piece):
+                run.append(piece)
+                if _goes_on(event, after):
+                    continue
+                merged.append(type(event)("".join(run), event.choice) if len(run) > 1 else event)
+                run.clear()
+            case _:
+                merged.append(event)
+    return merged
+
+
+def _goes_on(event: ChatEvent, after: ChatEvent | None) -> bool:
+    match event, after:
+        case (
+            (TextDelta(choice=choice), TextDelta(choice=same))
+            | (ToolCallDelta(choice=choice), ToolCallDelta(choice=same))
+            | (ReasoningDelta(choice=choice), ReasoningDelta(choice=same, opaque=None))
+        ):
+            return choice == same
+    return False
