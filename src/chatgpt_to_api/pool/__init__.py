@@ -1,0 +1,1 @@
+"""Who may call an upstream now: credentials, leases, cool-downs, rate windows, outbound proxies."""

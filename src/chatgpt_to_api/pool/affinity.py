@@ -1,0 +1,56 @@
+"""Which credential a conversation goes to, so that the vendor's prompt cache stays warm."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import Final
+
+MAX_BOUND: Final = 20_000
+"""Most conversations remembered per upstream."""
+
+KEEP: Final = 3600.0
+"""How long after its last request a conversation is remembered, seconds."""
+
+
+class Affinity:
+    """Conversation → credential id: bounded, expiring, and only digests are kept."""
+
+    __slots__ = ("_bound", "_keep", "_most")
+
+    def __init__(self, most: int = MAX_BOUND, keep: float = KEEP) -> None:
+        self._most = most
+        self._keep = keep
+        self._bound: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._bound)
+
+    @staticmethod
+    def key(client: str, conversation: bytes) -> bytes:
+        """A digest of a conversation of one client; no other client's can equal it."""
+        name = client.encode("utf-8", "surrogatepass")
+        return blake2b(b"%d:%b%b" % (len(name), name, conversation), digest_size=16).digest()
+
+    def get(self, key: bytes, now: float) -> str | None:
+        """The credential a conversation is bound to, or None."""
+        bound = self._bound.get(key)
+        if bound is None:
+            return None
+        if bound[1] <= now:
+            del self._bound[key]
+            return None
+        return bound[0]
+
+    def bind(self, key: bytes, id: str, now: float) -> None:
+        """Bind a conversation, or keep its binding for another while."""
+        bound = self._bound
+        bound[key] = (id, now + self._keep)
+        bound.move_to_end(key)
+        # The front is the oldest: whatever is over the bound or the time stands there.
+        while len(bound) > self._most or next(iter(bound.values()))[1] <= now:
+            bound.popitem(last=False)
+
+    def unbind(self, key: bytes) -> None:
+        """Forget a conversation."""
+        self._bound.pop(key, None)

@@ -1,0 +1,192 @@
+"""The pool: every upstream's credentials, in memory; the one door to them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from chatgpt_to_api.pool.contract import (
+    CredentialSpec,
+    CredentialView,
+    Kept,
+    LeaseAsk,
+    PoolRules,
+    StateListener,
+    Timers,
+    UpstreamView,
+)
+from chatgpt_to_api.pool.credential import Credential
+from chatgpt_to_api.pool.lease import Lease
+from chatgpt_to_api.pool.refusal import not_configured
+from chatgpt_to_api.pool.upstream import UpstreamPool
+from chatgpt_to_api.pool.views import (
+    credential_view,
+    kept_of_credential,
+    kept_of_upstream,
+    upstream_view,
+)
+from chatgpt_to_api.pool.windows import RateWindow, parse_rate_limits
+from chatgpt_to_api.wire.proxy import Proxy
+
+__all__ = [
+    "CredentialSpec",
+    "CredentialView",
+    "Kept",
+    "Lease",
+    "LeaseAsk",
+    "Pool",
+    "PoolRules",
+    "RateWindow",
+    "UpstreamView",
+    "parse_rate_limits",
+]
+
+
+class Pool:
+    """Lends credentials. All methods are plain calls on the event loop's thread.
+
+    ``timers`` is the event loop; ``wall`` gives Unix time; ``rng`` a number from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        timers: Timers,
+        *,
+        wall: Callable[[], float] = time.time,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._timers = timers
+        self._wall = wall
+        self._rng = rng
+        self._upstreams: dict[str, UpstreamPool] = {}
+        self._closed: list[UpstreamPool] = []
+        self._proxies: tuple[Proxy, ...] = ()
+        self._listener: StateListener | None = None
+
+    # Configuration
+
+    def configure(self, upstream: str, rules: PoolRules) -> None:
+        """Add an upstream, or change the rules of one; running and waiting requests go on."""
+        pool = self._upstreams.get(upstream)
+        if pool is None:
+            pool = self._upstreams[upstream] = UpstreamPool(
+                upstream, rules, self._timers, self._wall, self._rng, self._changed
+            )
+        else:
+            pool.configure(rules)
+        pool.set_proxies(self._proxies)
+
+    def forget(self, upstream: str) -> None:
+        """Remove an upstream: its waiting requests are refused, running ones finish."""
+        pool = self._upstreams.pop(upstream, None)
+        if pool is not None:
+            pool.close()
+            self._closed.append(pool)
+
+    def replace(self, upstream: str, credentials: Sequence[CredentialSpec]) -> None:
+        """Make an upstream's credentials these, all or nothing.
+
+        Running requests finish on the old ones. A credential with the same id and token keeps its
+        state and leases; waiting requests are served or refused accordingly at once. Raises
+        ValueError for an empty id or one given twice, KeyError for an upstream never configured.
+        """
+        self._upstreams[upstream].replace(credentials)
+
+    def set_proxies(self, proxies: Sequence[Proxy]) -> None:
+        """Send through these outbound proxies, in rotation; none means directly."""
+        self._proxies = tuple(proxies)
+        for pool in self._upstreams.values():
+            pool.set_proxies(self._proxies)
+
+    # Lending
+
+    def lease(self, ask: LeaseAsk) -> Lease:
+        """Lend a credential for the length of an ``async with`` block.
+
+        Entering waits its fair turn until ``ask.deadline``. It raises RateLimited (all busy or
+        cooling, the pace is full, or the queue is), NoCredentials (somebody has to act),
+        Unavailable (the upstream is out of service) or Unauthorized (the caller's own token is
+        known to be refused); each says in words what happens and, where it ends, when.
+        """
+        pool = self._upstreams.get(ask.upstream)
+        if pool is None:
+            raise not_configured(ask.upstream)
+        return Lease(pool, ask)
+
+    @property
+    def in_flight(self) -> int:
+        """How many leases are held."""
+        self._closed = [pool for pool in self._closed if pool.in_flight]
+        pools = [*self._upstreams.values(), *self._closed]
+        return sum(pool.in_flight for pool in pools)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a credential."""
+        return sum(pool.queue.waiting for pool in self._upstreams.values())
+
+    # A person's view and hand
+
+    def view(self, upstream: str) -> UpstreamView:
+        """Show one upstream at a glance, at a cost that does not depend on how many credentials."""
+        pool, now = self._upstreams[upstream], self._timers.time()
+        pool.look(now)
+        return upstream_view(pool, now, self._wall())
+
+    def views(self, upstream: str) -> list[CredentialView]:
+        """Show every credential of an upstream, secrets masked."""
+        pool, now = self._upstreams[upstream], self._timers.time()
+        pool.look(now)
+        wall = self._wall()
+        return [credential_view(c, now, wall) for c in pool.shelf.credentials.values()]
+
+    def reset(self, upstream: str, credential: str | None = None) -> None:
+        """Forget cool-downs, backoffs and invalidity: of one credential, or of all, the upstream
+        itself and its proxies. What a person disabled stays so. Raises NotFound.
+        """
+        self._upstreams[upstream].reset(credential)
+
+    def disable(self, upstream: str, credential: str) -> None:
+        """Take a credential out of service until :meth:`enable`. Raises NotFound."""
+        self._upstreams[upstream].disable(credential)
+
+    def enable(self, upstream: str, credential: str) -> None:
+        """Put a disabled credential back into service. Raises NotFound."""
+        self._upstreams[upstream].enable(credential)
+
+    # Over a restart
+
+    def on_state(self, listener: StateListener | None) -> None:
+        """Tell ``listener`` of every state that should outlive the process.
+
+        It is called in the middle of a change, so it only notes what it hears and never calls back.
+        """
+        self._listener = listener
+
+    def states(self) -> list[Kept]:
+        """Everything that should outlive the process."""
+        now, wall = self._timers.time(), self._wall()
+        kept: list[Kept] = []
+        for pool in self._upstreams.values():
+            kept += kept_of_upstream(pool, now, wall)
+            for credential in pool.shelf.credentials.values():
+                kept += kept_of_credential(pool.name, credential, now, wall)
+        return kept
+
+    def restore(self, states: Iterable[Kept]) -> None:
+        """Take up kept states, after :meth:`replace`; what is about something gone is left out."""
+        for kept in states:
+            pool = self._upstreams.get(kept.upstream)
+            if pool is not None:
+                pool.restore(kept)
+
+    def _changed(self, pool: UpstreamPool, credential: Credential | None) -> None:
+        if self._listener is None:
+            return
+        now, wall = self._timers.time(), self._wall()
+        if credential is None:
+            self._listener(pool.name, "", kept_of_upstream(pool, now, wall))
+        else:
+            kept = kept_of_credential(pool.name, credential, now, wall)
+            self._listener(pool.name, credential.id, kept)
