@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -111,6 +111,21 @@ class _Body(msgspec.Struct):
 
 _DECODER: Final = msgspec.json.Decoder(_Body)
 
+T = TypeVar("T")
+
+
+def read_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a JSON body; a field of a wrong kind is named by its place.
+
+    Raises InvalidRequest for what is no JSON, InvalidBody for what is of a wrong kind.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidBody(_mistyped(str(error))) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+
 
 def read_question(body: bytes, *, openai_style: bool) -> Question:
     """Read a request body. ``openai_style``: plain ``{"model", "messages"}`` is taken as ``next``.
@@ -118,12 +133,7 @@ def read_question(body: bytes, *, openai_style: bool) -> Question:
     Raises InvalidRequest for what is no JSON or cannot be answered (an image), InvalidBody for
     what lacks a field or has one of a wrong kind.
     """
-    try:
-        sent = _DECODER.decode(body)
-    except msgspec.ValidationError as error:
-        raise InvalidBody(_mistyped(str(error))) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+    sent = read_body(body, _DECODER)
     messages = sent.messages or []
     named = sent.action
     if named is None and openai_style and messages and all(_is_openai(m) for m in messages):

@@ -6,6 +6,7 @@ plan without limits of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,6 +15,12 @@ import msgspec
 
 from chatgpt_to_api.chat.tree import Node, Summary, Tree
 from chatgpt_to_api.dialects.conversation.answer import FINISH_TYPES
+from chatgpt_to_api.dialects.conversation.door_messages import (
+    Fault,
+    InvalidBody,
+    missing,
+    read_body,
+)
 from chatgpt_to_api.dialects.conversation.messages import Author, Content, ReplyMessage
 
 UNTITLED: Final = "New chat"
@@ -25,7 +32,67 @@ TITLE_LENGTH: Final = 48
 MAX_TOKENS: Final = 8191
 """``max_tokens`` of every model: clients insist on a number, and this is the page's usual one."""
 
+MAX_TITLE: Final = 200
+"""Longest title that may be given, characters."""
+
+MAX_PAGE: Final = 100
+"""Most conversations of one page; who asks for more gets these, and is told so by ``limit``."""
+
 _FEATURES: Final = ("model_switcher", "can_continue", "system_message")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """The body of ``PATCH conversation/{id}``: what is to change, None where nothing is."""
+
+    title: str | None = None
+    is_visible: bool | None = None
+
+
+class ChangeAll(msgspec.Struct, frozen=True):
+    """The body of ``PATCH conversations``."""
+
+    is_visible: bool | None = None
+
+
+_CHANGE: Final = msgspec.json.Decoder(Change)
+_CHANGE_ALL: Final = msgspec.json.Decoder(ChangeAll)
+_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def read_change(body: bytes) -> Change:
+    """What a conversation is to be changed to. Raises InvalidRequest."""
+    change = read_body(body, _CHANGE)
+    if change.title is None and change.is_visible is None:
+        raise InvalidBody(missing("title"), missing("is_visible"))
+    if change.title is not None and not change.title.strip():
+        said = "ensure this value has at least 1 characters"
+        raise InvalidBody(Fault(("body", "title"), said, "value_error.any_str.min_length"))
+    if change.title is not None and len(change.title) > MAX_TITLE:
+        said = f"ensure this value has at most {MAX_TITLE} characters"
+        raise InvalidBody(Fault(("body", "title"), said, "value_error.any_str.max_length"))
+    return change
+
+
+def read_hide_all(body: bytes) -> None:
+    """Make sure that a body asks for all conversations to be hidden. Raises InvalidRequest."""
+    match read_body(body, _CHANGE_ALL).is_visible:
+        case None:
+            raise InvalidBody(missing("is_visible"))
+        case True:
+            said = "all conversations can be hidden at once, not shown"
+            raise InvalidBody(Fault(("body", "is_visible"), said, "value_error"))
+
+
+def read_page(offset: str, limit: str) -> tuple[int, int]:
+    """Offset and limit of a page as numbers. Raises InvalidBody."""
+    faults = [
+        Fault(("query", name), "value is not a valid integer >= 0", "type_error.integer")
+        for name, value in (("offset", offset), ("limit", limit))
+        if not _NUMBER.fullmatch(value)
+    ]
+    if faults:
+        raise InvalidBody(*faults)
+    return int(offset), min(int(limit), MAX_PAGE)
 
 
 def models_page(names: Iterable[str]) -> dict[str, Any]:
