@@ -1,0 +1,1 @@
+"""What a backend lacks, done on chat values: stop strings, a token limit."""
