@@ -28,6 +28,8 @@ class TokenAdmin:
         self._puid = puid
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Change]] = set()
+        self.on_change: Callable[[], None] = lambda: None
+        """Told after every change that is stored and in the pool."""
 
     @classmethod
     async def open(
@@ -97,6 +99,7 @@ class TokenAdmin:
     async def _publish(self) -> None:
         if self._pool is not None:
             self._pool.replace(self.upstream, [self._spec(one) for one in await self.of()])
+            self.on_change()
 
     def _spec(self, stored: StoredCredential) -> CredentialSpec:
         access = stored.access

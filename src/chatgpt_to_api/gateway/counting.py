@@ -47,17 +47,14 @@ class Count:
         return Usage(input=self._prompt, output=self._counter.total(), source=source)
 
 
-class Counting:
-    """Starts counts; the token table is loaded when the first reply has to be counted."""
-
-    async def start(self, request: ChatRequest, model: str) -> Count:
-        """Count the prompt and begin to count the reply of ``model``."""
-        table = await token_tables.ensure(model)
-        if _length(request) > LONG_PROMPT:
-            prompt = await asyncio.to_thread(prompt_tokens, request, table.count)
-        else:
-            prompt = prompt_tokens(request, table.count)
-        return Count(prompt, table.count)
+async def start_count(request: ChatRequest) -> Count:
+    """Count the prompt and begin to count its reply; the first time this loads the table."""
+    count = (await token_tables.ensure(request.model)).count
+    if _length(request) > LONG_PROMPT:
+        prompt = await asyncio.to_thread(prompt_tokens, request, count)
+    else:
+        prompt = prompt_tokens(request, count)
+    return Count(prompt, count)
 
 
 def _length(request: ChatRequest) -> int:

@@ -25,7 +25,6 @@ from chatgpt_to_api.errors import (
     UpstreamTimeout,
 )
 from chatgpt_to_api.gateway.caller import Caller
-from chatgpt_to_api.gateway.counting import Counting
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.faults import broken_off, fault_of
@@ -127,7 +126,6 @@ class Gateway:
         client: HttpClient,
         limits: LimitSettings,
         max_body: int,
-        counting: Counting,
         ids: Ids,
         wall: Callable[[], float],
         recorder: Recorder,
@@ -137,7 +135,6 @@ class Gateway:
         self.pool = pool
         self.client = client
         self.limits = limits
-        self.counting = counting
         self.ids = ids
         self.wall = wall
         self.recorder = recorder
@@ -243,8 +240,8 @@ class Gateway:
             await settle()
         delivery.end(summed([part.usage for part in parts]))
 
-    async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> bool:
-        """Ask candidates in turn until one answers; return whether the reply was relayed whole."""
+    async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> None:
+        """Ask candidates in turn until one answers. Raises GatewayError when none does."""
         attempts = 0
         fault: UpstreamFault | None = None
         refusal: GatewayError | None = None
@@ -302,6 +299,8 @@ class Gateway:
         upstream = candidate.upstream
         question.draining = upstream.on_client_gone == "drain"
         try:
+            if upstream.ready is not None:
+                await upstream.ready()
             if (
                 upstream.relay is not None
                 and upstream.codec.dialect == question.delivery.door.dialect

@@ -126,7 +126,7 @@ async def _fetch(
     async with pool.lease(ask) as lease:
         reply = await client.send(
             list_models(lease.credential.access),
-            proxy=lease.credential.proxy or upstream.proxy(),
+            proxy=lease.credential.proxy or upstream.proxy,
             connect_timeout=limits.connect_timeout,
             read_timeout=min(limits.read_timeout, LIST_TIMEOUT),
             deadline=deadline,

@@ -33,7 +33,7 @@ async def relay(
     credential = lease.credential
     reply = await gateway.client.send(
         codec.forward(body, credential.access, stream=streaming),
-        proxy=credential.proxy or upstream.proxy(),
+        proxy=credential.proxy or upstream.proxy,
         connect_timeout=gateway.limits.connect_timeout,
         read_timeout=gateway.limits.read_timeout,
         deadline=question.deadline,

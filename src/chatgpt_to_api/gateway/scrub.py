@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from chatgpt_to_api.errors import GatewayError
-from chatgpt_to_api.wire.secret import MASK, Access
-
-# Shapes of secrets that upstreams echo although they are not the one that was sent: JWTs,
-# vendor keys, and cookies of a conversation backend.
-_SHAPES: Final = re.compile(
-    r"eyJ[\w-]{10,}(?:\.[\w-]+){0,2}|\b(?:sk|fk|pk|sess)-[\w-]{12,}|(?i:_puid=|bearer )[^\s;,\"']+"
-)
+from chatgpt_to_api.wire.secret import MASK, Access, scrubbed
 
 
 def scrub(text: str, access: Access) -> str:
@@ -20,7 +11,7 @@ def scrub(text: str, access: Access) -> str:
     for secret in (access.token, access.puid):
         if secret:
             text = text.replace(secret.reveal(), MASK)
-    return _SHAPES.sub(MASK, text)
+    return scrubbed(text)
 
 
 def scrub_error(error: GatewayError, access: Access) -> GatewayError:

@@ -9,8 +9,9 @@ from chatgpt_to_api.chat.events import ChatEvent, Failed, UsageReported
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.pipeline import Pipeline
-from chatgpt_to_api.gateway.counting import Count
+from chatgpt_to_api.gateway.counting import Count, start_count
 from chatgpt_to_api.gateway.faults import refused
+from chatgpt_to_api.telemetry import token_tables
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.engine import Gateway, Question
@@ -31,7 +32,7 @@ async def translate(
     upstream = candidate.upstream
     request = question.request()
     question.delivery.note_ignored(upstream.codec.ignored(request))
-    call = _Call(gateway, question, part, candidate, lease, request)
+    call = _Call(gateway, question, part, candidate, lease)
     try:
         fault = await call.ask(request)
         while fault is None and (follow_up := call.follow_up()) is not None:
@@ -59,7 +60,6 @@ class _Call:
         part: Part,
         candidate: Candidate,
         lease: Granted,
-        request: ChatRequest,
     ) -> None:
         self._gateway = gateway
         self._question = question
@@ -70,11 +70,7 @@ class _Call:
         self._decoder: ReplyDecoder | None = None
         self._count: Count | None = None
         self._whole = False
-        self._emulated = (
-            Pipeline.for_request(request, gateway.counting.count)
-            if candidate.upstream.emulates
-            else None
-        )
+        self._emulated: Pipeline | None = None
         self.heard = False
         """Whether the running call has brought any event."""
 
@@ -86,7 +82,7 @@ class _Call:
         self.heard = False
         reply = await gateway.client.send(
             upstream.codec.encode(request, self._candidate.model, credential.access, gateway.ids),
-            proxy=credential.proxy or upstream.proxy(),
+            proxy=credential.proxy or upstream.proxy,
             connect_timeout=gateway.limits.connect_timeout,
             read_timeout=gateway.limits.read_timeout,
             deadline=self._question.deadline,
@@ -94,14 +90,22 @@ class _Call:
         try:
             if not 200 <= reply.head.status < 300:
                 return await refused(reply, upstream.codec, gateway.wall())
-            if upstream.counts_tokens and self._count is None:
-                self._count = await gateway.counting.start(request, upstream.name)
+            if self._decoder is None:
+                await self._begin(request)
             decoder = upstream.codec.decoder(request, reply.head)
             fault = await self._read(reply, decoder)
             self._decoder = decoder
             return fault
         finally:
             reply.close()
+
+    async def _begin(self, request: ChatRequest) -> None:
+        """Set up what this upstream lacks, while it is already writing its answer."""
+        if self._candidate.upstream.emulates:
+            table = await token_tables.ensure(request.model)
+            self._emulated = Pipeline.for_request(request, table.count)
+        if self._candidate.upstream.counts_tokens:
+            self._count = await start_count(request)
 
     async def _read(self, reply: Reply, decoder: ReplyDecoder) -> UpstreamFault | None:
         question = self._question

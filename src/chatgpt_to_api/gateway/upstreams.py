@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -18,12 +18,13 @@ Kind: TypeAlias = Literal["conversation", "openai", "local"]
 class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream, ready to be called.
 
-    ``proxy`` answers which outbound proxy holds where the credential has none of its own.
+    ``proxy`` is the outbound proxy where the credential has none of its own.
     ``relay`` is the codec again where the client's own dialect may pass through unchanged.
     ``one_choice``: the upstream answers with one choice, so ``n`` is asked in independent parts.
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``emulates``: it knows
     neither ``stop`` nor ``max_tokens``, so the gateway applies them. ``list_models`` makes the
-    request for its own model list, where it has one.
+    request for its own model list, where it has one. ``ready`` waits for an upstream that is still
+    being started.
     """
 
     name: str
@@ -31,12 +32,13 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     codec: Upstream
     relay: RelayUpstream | None = None
     models: tuple[str, ...] | None = None
-    proxy: Callable[[], Proxy | None] = lambda: None
+    proxy: Proxy | None = None
     one_choice: bool = False
     counts_tokens: bool = False
     emulates: bool = False
     list_models: Callable[[Access], HttpRequest] | None = None
     include_usage: bool = True
+    ready: Callable[[], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import Final, NoReturn
 
 import msgspec
@@ -70,3 +71,13 @@ class Access(msgspec.Struct, frozen=True):
 
 
 ANONYMOUS: Final = Access()
+
+# JWTs, vendor keys, and the cookie and header that carry them.
+_SHAPES: Final = re.compile(
+    r"eyJ[\w-]{10,}(?:\.[\w-]+){0,2}|\b(?:sk|fk|pk|sess)-[\w-]{12,}|(?i:_puid=|bearer )[^\s;,\"']+"
+)
+
+
+def scrubbed(text: str) -> str:
+    """Return ``text`` with everything shaped like a secret masked."""
+    return _SHAPES.sub(MASK, text)

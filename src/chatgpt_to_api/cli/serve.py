@@ -1,0 +1,133 @@
+"""``serve``: run the gateway until it is told to stop."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chatgpt_to_api.cli.exits import Exit, stop
+from chatgpt_to_api.cli.options import Config, DataDir, Verbose, settings
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.assembly import Assembly
+    from chatgpt_to_api.config.load import Loaded
+
+
+def serve(
+    config: Config = None,
+    data_dir: DataDir = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default=False)
+    ] = None,
+    port: Annotated[
+        str | None, typer.Option("--port", "-p", help="Port to listen on.", show_default=False)
+    ] = None,
+    verbose: Verbose = False,
+    log_format: Annotated[
+        str | None, typer.Option(help="text or json.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the gateway.
+
+    Exit codes: 3 the configuration is wrong; 4 the port, the data folder or the embedded model
+    cannot be had.
+    """
+    loaded = settings(
+        config,
+        data_dir,
+        server__host=host,
+        server__port=port,
+        log__level="debug" if verbose else None,
+        log__format=log_format,
+    )
+    from chatgpt_to_api.local_model.errors import ModelUnavailable
+    from chatgpt_to_api.server.listen import CannotListen, new_event_loop
+    from chatgpt_to_api.store.errors import StoreError
+    from chatgpt_to_api.telemetry.logs import configure_logs
+
+    configure_logs(loaded.settings.log.level, loaded.settings.log.format)
+    loop = new_event_loop()
+    try:
+        loop.run_until_complete(_serve(loaded))
+    except (StoreError, CannotListen, ModelUnavailable) as error:
+        stop(Exit.UNAVAILABLE, str(error))
+    except KeyboardInterrupt:  # before the server took over the signals
+        raise typer.Exit(130) from None
+    finally:
+        loop.close()
+
+
+async def _serve(loaded: Loaded) -> None:
+    from pathlib import Path
+
+    from chatgpt_to_api.assembly import assemble
+    from chatgpt_to_api.server.listen import bind
+    from chatgpt_to_api.server.listen import serve as listen
+    from chatgpt_to_api.store.lock import FolderLock
+
+    server = loaded.settings.server
+    with FolderLock.take(Path(loaded.settings.data_dir)) as lock:
+        sockets = bind(server.host, server.port)
+        port = sockets[0].getsockname()[1]
+        try:
+            async with assemble(loaded, lock) as assembly:
+
+                def started() -> None:
+                    lock.announce(
+                        _url("127.0.0.1" if _anywhere(server.host) else server.host, port)
+                    )
+                    _say_hello(loaded, assembly, port)
+                    # What the start left behind lives for good; it need not be looked at again.
+                    gc.collect()
+                    gc.freeze()
+
+                await listen(assembly.front, sockets, drain=server.drain, started=started)
+        finally:
+            for sock in sockets:
+                sock.close()
+
+
+def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
+    """Print what runs, in at most a dozen lines."""
+    from chatgpt_to_api import __version__
+    from chatgpt_to_api.assembly import warnings_of
+    from chatgpt_to_api.server.home import example
+
+    server = loaded.settings.server
+    shown = "127.0.0.1" if _anywhere(server.host) else server.host
+    status = assembly.status()
+    lines = [f"ChatGPT-to-API {__version__} listens on {_url(server.host, port)}"]
+    shown_upstreams = status.upstreams[:4]
+    for upstream in shown_upstreams:
+        lines.append(f"  upstream {upstream.name} ({upstream.kind}): {upstream.says}")
+        if upstream.advice:
+            lines.append(f"    {upstream.advice}")
+    if len(status.upstreams) > len(shown_upstreams):
+        lines.append(f"  and {len(status.upstreams) - len(shown_upstreams)} more upstreams")
+    if not status.upstreams:
+        lines.append("  no upstream: set API_REVERSE_PROXY or OPENAI_BASE_URL, or give tokens")
+    if assembly.password.made is not None:
+        lines.append(
+            f"  admin password (shown once, kept in the data folder): "
+            f"{assembly.password.made.reveal()}"
+        )
+    warnings = warnings_of(loaded, assembly)
+    room = 10 - len(lines)
+    lines += [f"  warning: {warning}" for warning in warnings[:room]]
+    if len(warnings) > room:
+        lines[-1] = f"  and {len(warnings) - room + 1} more warnings: chatgpt-to-api doctor"
+    at = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+    model = status.model or "gpt-3.5-turbo"
+    lines += ["Try it:", f"  {example(at, model, keys=bool(assembly.keys))}"]
+    print("\n".join(lines), flush=True, file=sys.stdout)
+
+
+def _anywhere(host: str) -> bool:
+    return host in ("", "0.0.0.0", "::")
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host or '0.0.0.0'}:{port}"

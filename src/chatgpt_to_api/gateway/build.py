@@ -1,0 +1,149 @@
+"""From settings to upstreams and routes: the one place that knows every kind of upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from chatgpt_to_api import __version__
+from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
+from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
+from chatgpt_to_api.pool.contract import CredentialSpec, PoolRules
+from chatgpt_to_api.pool.windows import parse_rate_limits
+from chatgpt_to_api.transport.environment import ProxyRules
+from chatgpt_to_api.wire.http import split_url
+from chatgpt_to_api.wire.proxy import Proxy, parse_proxy
+from chatgpt_to_api.wire.secret import Access
+
+
+class LocalEndpoint(msgspec.Struct, frozen=True):
+    """Where the embedded model answers.
+
+    ``models`` are the names it has for itself; ``ready`` waits while it is being loaded.
+    """
+
+    base_url: str
+    models: tuple[str, ...]
+    ready: Callable[[], Awaitable[None]]
+
+
+def build_routes(
+    settings: Settings,
+    in_force: Mapping[str, UpstreamSettings],
+    local: LocalEndpoint | None,
+    proxies: ProxyRules,
+) -> Routes:
+    """Return the routes over the upstreams ``in_force``.
+
+    An embedded model that cannot run here (``local`` is None) is left out.
+    """
+    upstreams = [
+        _upstream(name, upstream, local, proxies)
+        for name, upstream in in_force.items()
+        if upstream.kind != "local" or local is not None
+    ]
+    by_name = {upstream.name: upstream for upstream in upstreams}
+    conversation = next((u for u in upstreams if u.kind == "conversation"), None)
+    embedded = next((u for u in upstreams if u.kind == "local"), None)
+    takes_all = any(u.kind == "openai" and u.models is None for u in upstreams)
+    return Routes(
+        upstreams,
+        routes=[
+            (
+                route.model,
+                [
+                    Candidate(by_name[c.upstream], c.model or "")
+                    for c in route.candidates
+                    if c.upstream in by_name
+                ],
+            )
+            for route in settings.routes
+        ],
+        default=conversation or (None if takes_all else embedded),
+        also_known=settings.well_known_models,
+    )
+
+
+def pool_rules(upstream: UpstreamSettings, settings: Settings) -> PoolRules:
+    """Return how an upstream's credentials may be used."""
+    conversation = upstream.kind == "conversation"
+    return PoolRules(
+        max_concurrency=upstream.max_concurrency or (1 if conversation else None),
+        rate_limits=parse_rate_limits(", ".join(upstream.rate_limits)),
+        needs_credentials=conversation,
+        max_queue=settings.limits.max_queue,
+        rotate_proxies=upstream.kind != "local" and upstream.proxy is None,
+    )
+
+
+def configured_credentials(name: str, upstream: UpstreamSettings) -> list[CredentialSpec]:
+    """Return the API keys that the configuration gives an upstream, each once."""
+    return [
+        CredentialSpec(key.fingerprint[:16], Access(token=key), label=f"{name} {key.masked}")
+        for key in dict.fromkeys(upstream.api_keys)
+    ]
+
+
+def _upstream(
+    name: str, upstream: UpstreamSettings, local: LocalEndpoint | None, proxies: ProxyRules
+) -> ConfiguredUpstream:
+    match upstream.kind:
+        case "conversation":
+            return ConfiguredUpstream(
+                name=name,
+                kind="conversation",
+                codec=ConversationUpstream(
+                    upstream.base_url,
+                    ConversationOptions(
+                        history=upstream.history,
+                        puid=upstream.puid,
+                        system_mapping=upstream.system_mapping,
+                        model_map=upstream.model_map,
+                        headers=upstream.headers,
+                        user_agent=f"chatgpt-to-api/{__version__}",
+                    ),
+                ),
+                models=upstream.models,
+                proxy=_proxy(upstream, proxies),
+                one_choice=True,
+                counts_tokens=True,
+                emulates=True,
+                on_client_gone=upstream.on_client_gone,
+            )
+        case "openai":
+            codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
+            return ConfiguredUpstream(
+                name=name,
+                kind="openai",
+                codec=codec,
+                relay=codec,
+                models=upstream.models,
+                proxy=_proxy(upstream, proxies),
+                include_usage=upstream.include_usage,
+                list_models=codec.models_request,
+                on_client_gone=upstream.on_client_gone,
+            )
+        case "local":
+            assert local is not None
+            codec = ChatUpstream(local.base_url, include_usage=upstream.include_usage)
+            return ConfiguredUpstream(
+                name=name,
+                kind="local",
+                codec=codec,
+                relay=codec,
+                models=(*local.models, *(upstream.models or ())),
+                ready=local.ready,
+                include_usage=upstream.include_usage,
+                on_client_gone=upstream.on_client_gone,
+            )
+
+
+def _proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:
+    if upstream.proxy is not None:
+        return parse_proxy(upstream.proxy.reveal())
+    origin, _ = split_url(upstream.base_url)
+    return proxies.for_origin(origin)

@@ -1,0 +1,79 @@
+"""Log lines on standard error: text for people, JSON for machines, from every room alike."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from chatgpt_to_api.telemetry.records import RequestRecord
+from chatgpt_to_api.wire.secret import scrubbed
+
+LogFormat = Literal["text", "json"]
+
+log = structlog.get_logger("requests")
+
+
+def configure_logs(level: str, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Let structlog and the standard library write the same lines, from ``level`` up.
+
+    ``level``: debug, info, warning or error. Libraries are heard from warning up only.
+    """
+    stream = stream or sys.stderr
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _without_secrets,
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("chatgpt_to_api").setLevel(level.upper())
+    log_level = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(log_level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("requests").setLevel(level.upper())
+
+
+def log_request(record: RequestRecord) -> None:
+    """Log one finished request: failures for everybody, the rest for who asked for details."""
+    fields = {
+        "request_id": record.request_id,
+        "door": record.door,
+        "model": record.model,
+        "upstream": record.upstream,
+        "credential": record.credential,
+        "attempts": record.attempts,
+        "seconds": round(record.seconds, 3),
+    }
+    if record.outcome in ("failed", "upstream_cut"):
+        log.warning("request failed", status=record.status, error=record.error, **fields)
+    else:
+        log.debug("request", status=record.status, outcome=record.outcome, **fields)
+
+
+def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001
+    """Mask whatever is shaped like a secret: exceptions of libraries may carry anything."""
+    return {
+        key: scrubbed(value) if isinstance(value, str) else value for key, value in event.items()
+    }
