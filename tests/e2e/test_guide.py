@@ -86,7 +86,7 @@ async def test_patching_tokens_replaces_them_and_survives_a_kill(
             rig.gateway.data_dir, API_REVERSE_PROXY=rig.backend.url()
         ) as restarted:
             listed = await asyncio.to_thread(restarted.admin, "GET", "/admin/tokens")
-            assert len(listed.json["data"]) == 2
+            assert len(listed.json["tokens"]) == 2
             assert "eyJhbXXX" not in listed.text
             status, body = await asyncio.to_thread(
                 _admin,

@@ -34,7 +34,7 @@ class Rig:
         """The credentials as the admin API shows them."""
         shown = await self.admin("GET", "/admin/tokens")
         assert shown.status == 200, shown.text
-        listed: list[dict[str, Any]] = shown.json["data"]
+        listed: list[dict[str, Any]] = shown.json["tokens"]
         return listed
 
     async def states(self) -> dict[str, int]:

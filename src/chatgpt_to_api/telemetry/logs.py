@@ -29,11 +29,7 @@ def configure_logs(level: str, form: LogFormat, stream: TextIO | None = None) ->
         structlog.processors.format_exc_info,
         _without_secrets,
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
-    )
+    renderer: Processor = structlog.processors.JSONRenderer() if form == "json" else _text
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -70,6 +66,21 @@ def log_request(record: RequestRecord) -> None:
         log.warning("request failed", status=record.status, error=record.error, **fields)
     else:
         log.debug("request", status=record.status, outcome=record.outcome, **fields)
+
+
+def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:  # noqa: ARG001
+    """One line for a person: time, level, what happened, and the rest as ``key=value``."""
+    when = event.pop("timestamp", "")[:23]
+    level = event.pop("level", method).upper()
+    what = event.pop("event", "")
+    trace = event.pop("exception", "")
+    rest = "".join(f" {key}={_quoted(value)}" for key, value in event.items() if value != "")
+    return f"{when} {level:7} {what}{rest}" + (f"\n{trace}" if trace else "")
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return repr(text) if " " in text or "\n" in text else text
 
 
 def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001
