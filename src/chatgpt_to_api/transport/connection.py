@@ -111,6 +111,8 @@ class Connection(asyncio.Protocol):
         self.reply = reply
         self._complete = False
         self._barren = 0
+        if self._headers:  # trailers of the last reply
+            self._headers, self._noted = [], []
         if method == b"HEAD":
             self._head_only = True
         assert self.transport is not None
@@ -227,7 +229,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Publish the head and wake the sender, or pass over an interim head."""
         headers, noted = self._headers, self._noted
-        self._headers, self._noted = [], []  # trailers go there, and to nobody
+        self._headers, self._noted = [], []  # trailers go there: begin() drops them
         status = self._parser.get_status_code()
         if len(headers) > MAX_HEADERS:
             self._refuse(f"sent more than {MAX_HEADERS} headers")

@@ -13,15 +13,15 @@ from typing import Final
 from chatgpt_to_api.transport.connection import Connection
 from chatgpt_to_api.transport.errors import DeadlinePassed, SilenceTimeout
 
-COARSEST: Final = 1.0  # seconds between two looks, where every timeout is long
-FINEST: Final = 0.01
+APART: Final = 0.02  # seconds between two looks at least, so how late one can be
+_EARLY: Final = 0.002  # seconds a loop's timer may fire before its time
 
 
 class Watch:
     """Looks at every connection when the first of them can be due, and not before.
 
-    How late it may be is a quarter of the shortest silence in force, at most COARSEST. With nothing
-    running and nothing idle there is no timer.
+    Traffic moves what is due further away without touching the timer, so with long timeouts a look
+    is rare however many calls run. With nothing running and nothing idle there is no timer.
     ``sweep_idle`` closes what has been idle for too long at the loop time it is given and returns
     when the next is due (``math.inf``: none).
     """
@@ -58,7 +58,6 @@ class Watch:
         self.next_look = math.inf
         now = self._loop.time()
         due = self._sweep_idle(now)
-        shortest = COARSEST * 4
         for connection in list(self.connections):
             reply = connection.reply
             if reply is None:
@@ -67,14 +66,13 @@ class Watch:
             # waited for from now on.
             silent_since = now if reply.waiter is None else reply.since
             reply_due = min(reply.deadline, silent_since + reply.silence)
-            if reply_due > now:
+            if reply_due > now + _EARLY:
                 due = min(due, reply_due)
-                shortest = min(shortest, reply.silence)
-            elif reply.deadline <= now:
+            elif reply.deadline == reply_due:
                 what = f"the request's deadline passed before {connection.name} had answered"
                 connection.give_up(DeadlinePassed(what, sent_anything=True))
             else:
                 what = f"{connection.name} sent nothing for {reply.silence:g} s"
                 connection.give_up(SilenceTimeout(what, sent_anything=True))
         if due < math.inf:
-            self.expect(max(due, now + max(FINEST, shortest / 4)))
+            self.expect(max(due, now + APART))
