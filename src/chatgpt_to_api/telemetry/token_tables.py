@@ -10,11 +10,14 @@ import asyncio
 import importlib.machinery
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+
+_COMPILED: Final = "bpe_openai._bindings"
 
 Encoding: TypeAlias = Literal["o200k_base", "cl100k_base"]
 
@@ -31,7 +34,7 @@ class TokenTable(msgspec.Struct, frozen=True):
 
 
 _loaded: dict[Encoding, TokenTable] = {}
-_loading: dict[Encoding, asyncio.Lock] = {}
+_loading = asyncio.Lock()
 
 
 def encoding_of(model: str) -> Encoding:
@@ -44,7 +47,7 @@ async def ensure(model: str) -> TokenTable:
     encoding = encoding_of(model)
     table = _loaded.get(encoding)
     if table is None:
-        async with _loading.setdefault(encoding, asyncio.Lock()):
+        async with _loading:
             table = _loaded.get(encoding)
             if table is None:
                 table = _loaded[encoding] = await asyncio.to_thread(_load, encoding)
@@ -56,19 +59,20 @@ def _load(encoding: Encoding) -> TokenTable:
 
 
 def _bindings() -> ModuleType:
-    """Load the package's compiled part alone.
+    """Load the package's compiled part alone, once.
 
-    Importing the package itself loads one table into memory at once (0.8 s, 70 MB), and its Encoding
-    class keeps each table a second time, in Python.
+    Importing the package itself loads one table into memory at once (0.8 s, 70 MB), and its
+    Encoding class keeps each table a second time, in Python.
     """
+    module = sys.modules.get(_COMPILED)
+    if module is not None:
+        return module
     package = importlib.util.find_spec("bpe_openai")
-    if package is None:
-        raise ModuleNotFoundError("bpe_openai is not installed", name="bpe_openai")
-    spec = importlib.machinery.PathFinder.find_spec(
-        "bpe_openai._bindings", package.submodule_search_locations
-    )
+    places = None if package is None else package.submodule_search_locations
+    spec = importlib.machinery.PathFinder.find_spec(_COMPILED, places)
     if spec is None or spec.loader is None:
-        raise ModuleNotFoundError("bpe_openai has no compiled part", name="bpe_openai._bindings")
+        raise ModuleNotFoundError("bpe_openai is not installed", name=_COMPILED)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.modules[_COMPILED] = module  # a compiled module must not be loaded twice
     return module
