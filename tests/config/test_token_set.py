@@ -79,3 +79,11 @@ def test_one_token_can_be_added_without_brackets(body: bytes) -> None:
     """Adding takes a set or a single element."""
     (entry,) = parse_added_tokens(body)
     assert entry.token.reveal() == "eyJh"
+
+
+def test_bearer_is_taken_off_the_front_only() -> None:
+    """A token that holds the word elsewhere is kept as it is, or refused whole."""
+    (entry,) = parse_token_set(b'["Bearer\\tx-bearer-y"]')
+    assert entry.token.reveal() == "x-bearer-y"
+    with pytest.raises(InvalidRequest, match="white space"):
+        parse_token_set(b'["x bearer y"]')

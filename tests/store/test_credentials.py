@@ -40,10 +40,10 @@ async def test_a_set_replaces_the_other_in_its_order(store: Store) -> None:
     """The new set is the whole set; who stands in both keeps its id and the time it was added."""
     clock = iter([100.0, 200.0])
     credentials = Credentials(store, lambda: next(clock))
-    assert await credentials.replace("c", [entry("b"), entry("a"), entry("b")]) == Change(2, 2, 0)
-    before = await credentials.of("c")
-    assert await credentials.replace("c", [entry("z"), entry("a")]) == Change(2, 1, 1)
-    after = await credentials.of("c")
+    change, before = await credentials.replace("c", [entry("b"), entry("a"), entry("b")])
+    assert change == Change(2, 2, 0) and before == await credentials.of("c")
+    change, after = await credentials.replace("c", [entry("z"), entry("a")])
+    assert change == Change(2, 1, 1) and after == await credentials.of("c")
     assert tokens(before) == ["b", "a"] and tokens(after) == ["z", "a"]
     assert [one.added for one in after] == [200.0, 100.0]
     assert after[1].id == before[1].id == credential_id(Access(Secret("a")))
@@ -181,7 +181,8 @@ async def test_ten_thousand_tokens_are_replaced_while_the_loop_goes_on(store: St
             beats += 1
 
     beating = asyncio.create_task(heartbeat())
-    assert (await credentials.replace("c", entries)).total == 10_000
+    change, _ = await credentials.replace("c", entries)
+    assert change.total == 10_000
     beating.cancel()
     assert beats > 10
     assert len(await credentials.of("c")) == 10_000

@@ -38,7 +38,7 @@ class TokenAdmin:
         """Take up the stored tokens: they are in the pool when this returns. Raises WrongKey."""
         puid = await Override.load(store, f"puid:{upstream}", configured_puid)
         admin = cls(store, upstream, pool, puid)
-        await admin._publish()
+        admin._lend(await admin.of())
         return admin
 
     @property
@@ -54,13 +54,25 @@ class TokenAdmin:
         self, entries: Sequence[TokenEntry], *, settings: Mapping[str, str] | None = None
     ) -> Change:
         """Make ``entries`` the whole set; ``settings`` are kept in the same transaction."""
-        return await self._change(
-            lambda: self._credentials.replace(self.upstream, entries, settings=settings)
-        )
+
+        async def replace() -> Change:
+            change, stored = await self._credentials.replace(
+                self.upstream, entries, settings=settings
+            )
+            self._lend(stored)
+            return change
+
+        return await self._change(replace)
 
     async def add(self, entries: Sequence[TokenEntry]) -> Change:
         """Put ``entries`` behind the others; one that stands takes the new PUID and label."""
-        return await self._change(lambda: self._credentials.add(self.upstream, entries))
+
+        async def add() -> Change:
+            change = await self._credentials.add(self.upstream, entries)
+            self._lend(await self.of())
+            return change
+
+        return await self._change(add)
 
     async def remove(self, ids: Collection[str]) -> Change:
         """Take these out. Raises NotFound, having changed nothing, if one of them is not there."""
@@ -69,7 +81,9 @@ class TokenAdmin:
             missing = set(ids) - {one.id for one in await self.of()}
             if missing:
                 raise unknown_token(min(missing))
-            return await self._credentials.remove(self.upstream, ids)
+            change = await self._credentials.remove(self.upstream, ids)
+            self._lend(await self.of())
+            return change
 
         return await self._change(remove)
 
@@ -78,27 +92,28 @@ class TokenAdmin:
 
         async def change() -> Change:
             await self._puid.set(puid)
-            return Change(0)
+            stored = await self.of()
+            self._lend(stored)
+            return Change(len(stored))
 
         await self._change(change)
 
     async def _change(self, work: Callable[[], Awaitable[Change]]) -> Change:
-        """Store and publish, one change after another, to the end even if the caller goes away."""
+        """Run one change after another, each to its end even if the caller goes away."""
 
         async def run() -> Change:
             async with self._lock:
-                change = await work()
-                await self._publish()
-                return change
+                return await work()
 
         task = asyncio.create_task(run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def _publish(self) -> None:
+    def _lend(self, stored: Sequence[StoredCredential]) -> None:
+        """Let the pool lend what the store holds."""
         if self._pool is not None:
-            self._pool.replace(self.upstream, [self._spec(one) for one in await self.of()])
+            self._pool.replace(self.upstream, [self._spec(one) for one in stored])
             self.on_change()
 
     def _spec(self, stored: StoredCredential) -> CredentialSpec:

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from chatgpt_to_api.config.token_text import TokenEntry
 from chatgpt_to_api.store.database import Store
-from chatgpt_to_api.store.secrets import Cipher
 from chatgpt_to_api.store.settings import write_setting
 from chatgpt_to_api.store.tables import credential_states, credentials
 from chatgpt_to_api.wire.jwt import read_claims
@@ -73,26 +72,26 @@ class Credentials:
         entries: Sequence[TokenEntry],
         *,
         settings: Mapping[str, str] | None = None,
-    ) -> Change:
-        """Make ``entries`` the whole set of ``upstream``, in their order.
+    ) -> tuple[Change, list[StoredCredential]]:
+        """Make ``entries`` the whole set of ``upstream``, in their order; return it as it stands.
 
         ``settings`` are plain settings to be kept in the same transaction.
         """
         now = self._now()
 
-        def change(connection: Connection) -> Change:
+        def change(connection: Connection) -> tuple[Change, list[StoredCredential]]:
             mine = credentials.c.upstream == upstream
             found = connection.execute(select(credentials.c.id, credentials.c.added).where(mine))
             added: dict[str, float] = dict(found.all())
-            rows = _rows(self._store.cipher, upstream, entries, added, now)
+            stored = _identify(upstream, entries, added, now)
             connection.execute(delete(credentials).where(mine))
-            if rows:
-                connection.execute(insert(credentials), rows)
+            if stored:
+                connection.execute(insert(credentials), self._rows(stored, 0))
             _forget_states(connection, upstream)
             for name, value in (settings or {}).items():
                 write_setting(connection, name, value.encode())
-            kept = sum(row["id"] in added for row in rows)
-            return Change(len(rows), len(rows) - kept, len(added) - kept)
+            kept = sum(one.id in added for one in stored)
+            return Change(len(stored), len(stored) - kept, len(added) - kept), stored
 
         return await self._store.write(change)
 
@@ -104,18 +103,17 @@ class Credentials:
             mine = credentials.c.upstream == upstream
             standing = set(connection.execute(select(credentials.c.id).where(mine)).scalars())
             last = connection.execute(select(func.max(credentials.c.position)).where(mine)).scalar()
-            rows = _rows(self._store.cipher, upstream, entries, {}, now)
-            new = [row for row in rows if row["id"] not in standing]
-            for offset, row in enumerate(new, 1):
-                row["position"] = (-1 if last is None else last) + offset
+            sent = _identify(upstream, entries, {}, now)
+            new = [one for one in sent if one.id not in standing]
             if new:
-                connection.execute(insert(credentials), new)
-            for row in rows:
-                if row["id"] in standing:
+                first = 0 if last is None else last + 1
+                connection.execute(insert(credentials), self._rows(new, first))
+            for one in sent:
+                if one.id in standing:
                     connection.execute(
                         update(credentials)
-                        .where(mine, credentials.c.id == row["id"])
-                        .values(sealed=row["sealed"])
+                        .where(mine, credentials.c.id == one.id)
+                        .values(sealed=self._seal(one))
                     )
             return Change(len(standing) + len(new), len(new))
 
@@ -146,52 +144,56 @@ class Credentials:
                 .where(credentials.c.upstream == upstream)
                 .order_by(credentials.c.position)
             )
-            return [
-                _open(self._store.cipher, upstream, id, added, sealed)
-                for id, added, sealed in found
-            ]
+            return [self._unseal(upstream, id, added, sealed) for id, added, sealed in found]
 
         return await self._store.read(query)
 
+    def _rows(self, stored: Sequence[StoredCredential], first: int) -> list[dict[str, object]]:
+        return [
+            {
+                "upstream": one.upstream,
+                "id": one.id,
+                "position": position,
+                "added": one.added,
+                "sealed": self._seal(one),
+            }
+            for position, one in enumerate(stored, first)
+        ]
 
-def _rows(
-    cipher: Cipher,
-    upstream: str,
-    entries: Sequence[TokenEntry],
-    added: Mapping[str, float],
-    now: float,
-) -> list[dict[str, object]]:
-    """Make the rows of ``entries``, each credential once; the first of its kind counts."""
-    rows: dict[str, dict[str, object]] = {}
+    def _seal(self, stored: StoredCredential) -> bytes:
+        access = stored.access
+        plain = _Sealed(
+            token=access.token.reveal() if access.token else "",
+            label=stored.label,
+            puid=access.puid.reveal() if access.puid else None,
+            account=access.account,
+            expires=stored.expires,
+        )
+        text = msgspec.json.encode(plain).decode()
+        return self._store.cipher.seal(text, _place(stored.upstream, stored.id))
+
+    def _unseal(self, upstream: str, id: str, added: float, sealed: bytes) -> StoredCredential:
+        text = self._store.cipher.unseal(sealed, _place(upstream, id))
+        plain = msgspec.json.decode(text, type=_Sealed)
+        puid = Secret(plain.puid) if plain.puid else None
+        access = Access(Secret(plain.token), puid, plain.account)
+        return StoredCredential(upstream, id, access, plain.label, added, plain.expires)
+
+
+def _identify(
+    upstream: str, entries: Sequence[TokenEntry], added: Mapping[str, float], now: float
+) -> list[StoredCredential]:
+    """Name, label and date ``entries``, each credential once; the first of its kind counts."""
+    stored: dict[str, StoredCredential] = {}
     for entry in entries:
         id = credential_id(entry.access)
-        if id not in rows:
-            rows[id] = {
-                "upstream": upstream,
-                "id": id,
-                "position": len(rows),
-                "added": added.get(id, now),
-                "sealed": cipher.seal(_plain(entry), _place(upstream, id)),
-            }
-    return list(rows.values())
-
-
-def _plain(entry: TokenEntry) -> str:
-    claims = read_claims(entry.token.reveal())
-    sealed = _Sealed(
-        token=entry.token.reveal(),
-        label=entry.label or claims.email or entry.token.masked,
-        puid=entry.access.puid.reveal() if entry.access.puid else None,
-        account=entry.access.account,
-        expires=claims.expires,
-    )
-    return msgspec.json.encode(sealed).decode()
-
-
-def _open(cipher: Cipher, upstream: str, id: str, added: float, sealed: bytes) -> StoredCredential:
-    plain = msgspec.json.decode(cipher.unseal(sealed, _place(upstream, id)), type=_Sealed)
-    access = Access(Secret(plain.token), Secret(plain.puid) if plain.puid else None, plain.account)
-    return StoredCredential(upstream, id, access, plain.label, added, plain.expires)
+        if id not in stored:
+            claims = read_claims(entry.token.reveal())
+            label = entry.label or claims.email or entry.token.masked
+            stored[id] = StoredCredential(
+                upstream, id, entry.access, label, added.get(id, now), claims.expires
+            )
+    return list(stored.values())
 
 
 def _forget_states(connection: Connection, upstream: str) -> None:
