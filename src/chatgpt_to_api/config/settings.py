@@ -186,6 +186,50 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 5.0
 
 
+class ConversationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[conversations]``: how much the conversation endpoints keep, sealed, in the data folder."""
+
+    keep: Annotated[
+        float,
+        env(
+            "CHATGPT_TO_API_KEEP_CONVERSATIONS",
+            "How long an unused conversation is kept; 0 is for ever.",
+            unit="days",
+            ge=0,
+        ),
+    ] = 90.0
+    max_count: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MAX_CONVERSATIONS",
+            "Most conversations of one bearer; the longest unused makes room.",
+            ge=1,
+        ),
+    ] = 1000
+    max_messages: Annotated[
+        int,
+        env("CHATGPT_TO_API_MAX_CONVERSATION_MESSAGES", "Longest conversation, messages.", ge=2),
+    ] = 2000
+    max_bytes: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MAX_CONVERSATION_BYTES",
+            "Most that is kept of one bearer's conversations.",
+            unit="bytes",
+            ge=1,
+        ),
+    ] = 64 * 1024 * 1024
+    max_bytes_in_all: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MAX_CONVERSATION_BYTES_IN_ALL",
+            "Most that is kept of everybody's conversations together.",
+            unit="bytes",
+            ge=1,
+        ),
+    ] = 1024 * 1024 * 1024
+
+
 class EmbeddedModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[embedded_model]``: the small model that answers where nothing else is configured."""
 
@@ -381,6 +425,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: TokenSettings = TokenSettings()
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
+    conversations: ConversationSettings = ConversationSettings()
     embedded_model: EmbeddedModelSettings = EmbeddedModelSettings()
     proxy: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()
