@@ -61,11 +61,11 @@ async def test_an_expired_token_is_invalid_and_the_next_one_answers(rigged: Rigg
 async def test_the_only_token_expired_says_so_and_names_the_cure(rigged: Rigging) -> None:
     """A user with one token reads what happened, in the upstream's words, and what to do."""
     async with rigged([json_play(EXPIRED, 401)]) as rig:
-        for _ in range(2):
+        for words in ("authentication token has expired", "token_expired"):
             answer = await rig.ask()
             assert answer.status == 503
             error = answer.json["error"]
-            assert "authentication token has expired" in error["message"]
+            assert words in error["message"]
             assert "/admin/tokens" in error["message"]
             assert "tok-a" not in answer.text
         assert len(rig.backend.seen) == 1  # a dead token is not tried again
@@ -76,7 +76,7 @@ async def test_no_access_cools_the_credential_and_the_next_one_answers(
     rigged: Rigging, status: int
 ) -> None:
     """402 and 403 with JSON rest the credential for ten minutes; another one answers."""
-    denied = json_play({"detail": "you have no permission to use this model"}, status)
+    denied = json_play({"detail": "This account has no access."}, status)
     async with rigged(for_token(denied), tokens=["tok-a", "tok-b"]) as rig:
         assert (await rig.ask()).status == 200
         assert (await rig.states()) == {"cooling": 1, "ready": 1}
@@ -90,7 +90,7 @@ async def test_a_challenge_page_rests_the_upstream_and_no_credential(
     async with rigged([html_play(status)], tokens=["tok-a", "tok-b", "tok-c"]) as rig:
         first = await rig.ask()
         assert first.status == 503
-        assert "challenge page" in first.json["error"]["message"]
+        assert "challenges this address" in first.json["error"]["message"]
         second = await rig.ask()
         assert second.status == 503
         assert int(second.headers["retry-after"]) > 0
@@ -121,7 +121,8 @@ async def test_retry_after_is_believed_and_another_credential_answers(rigged: Ri
         assert (await rig.ask()).status == 200
         assert (await rig.ask()).status == 200
         assert rig.backend.tokens == ["tok-a", "tok-b", "tok-b"]
-        assert (await rig.states()) == {"cooling": 1, "ready": 1}
+        [cooling] = [c for c in await rig.credentials() if c["models"]]
+        assert cooling["models"][0]["model"] == "gpt-3.5-turbo"
 
 
 async def test_a_429_without_a_time_is_waited_out_by_the_same_request(rigged: Rigging) -> None:

@@ -277,7 +277,7 @@ async def test_an_openai_upstream_is_relayed_untouched(tmp_path: Path) -> None:
                 gateway.ask, model="m1", x_unknown={"keep": [1, 2]}, logit_bias={"5": 1}
             )
             assert answer.json == reply
-            [seen] = backend.seen
+            [seen] = [seen for seen in backend.seen if seen.method == "POST"]
             assert seen.path == "/v1/chat/completions"
             assert seen.token == "sk-upstream-key"
             assert seen.json["x_unknown"] == {"keep": [1, 2]}
@@ -293,7 +293,8 @@ async def test_a_relayed_stream_keeps_every_field(tmp_path: Path) -> None:
         with gateway_process(tmp_path / "data", OPENAI_BASE_URL=backend.url("/v1")) as gateway:
             plain = await asyncio.to_thread(gateway.ask, model="m1", stream=True)
             assert plain.body == b"".join(c for c in chunks if b'"choices": []' not in c)
-            assert backend.seen[0].json["stream_options"] == {"include_usage": True}
+            posted = next(seen for seen in backend.seen if seen.method == "POST")
+            assert posted.json["stream_options"] == {"include_usage": True}
             asked = await asyncio.to_thread(
                 gateway.ask, model="m1", stream=True, stream_options={"include_usage": True}
             )

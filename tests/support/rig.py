@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def rigging(data_dir: Path) -> Rigging:
     async def rig(
         script: Script | Sequence[Play], *, tokens: Sequence[str] = ("tok-a",), **environment: str
     ) -> AsyncIterator[Rig]:
+        # Each blocking call holds a thread; the default pool has only as many as there are cores.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
         async with ScriptedBackend(script) as backend:
             variables = {
                 "API_REVERSE_PROXY": backend.url(),
