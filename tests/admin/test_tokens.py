@@ -291,3 +291,14 @@ async def test_what_an_admin_sends_is_never_logged(
     await rig.ask("PATCH", "/admin/tokens", ["eyJplanted-secret", 5])
     await rig.ask("GET", "/admin/tokens", password="planted-secret-password")
     assert "planted-secret" not in caplog.text and PASSWORD not in caplog.text
+
+
+async def test_whoever_depends_on_tokens_is_told_after_each_change(rig: Rig) -> None:
+    """By then the pool has the new set: routes can be made anew from it."""
+    heard: list[int] = []
+    rig.tokens.on_change = lambda: heard.append(len(rig.pooled()))
+    await rig.ask("PATCH", "/admin/tokens", ["eyJhbAAA", "eyJhbBBB"])
+    await rig.ask("POST", "/admin/tokens", ["eyJhbCCC"])
+    await rig.ask("PATCH", "/admin/tokens", ["eyJhbAAA", 5])
+    await rig.ask("DELETE", "/admin/tokens")
+    assert heard == [2, 3, 0]
