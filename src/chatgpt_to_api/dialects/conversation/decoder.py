@@ -20,6 +20,7 @@ from chatgpt_to_api.dialects.conversation.documents import Change, Document, Doc
 from chatgpt_to_api.dialects.conversation.lanes import Lane, delta_lane, snapshot_lane
 from chatgpt_to_api.dialects.conversation.reading import (
     CUT,
+    TELLING,
     NotJson,
     Rope,
     as_text,
@@ -214,17 +215,19 @@ class ConversationDecoder:
 
     def _event(self, raw: bytes) -> None:
         """Read one event from its lines."""
-        if raw.startswith(b"data: {") and b"\n" not in raw:
+        lines = raw.split(b"\n")
+        if len(lines) == 1 and raw.startswith(b"data: "):
             self._dispatch(b"", raw[6:], raw)
             return
-        lines = raw.split(b"\n")
+        if len(lines) == 2 and raw.startswith(b"event: delta\ndata: "):
+            self._dispatch(b"delta", raw[19:], raw)
+            return
         if _SERVER_ERROR in lines:
             self._server_error()
             return
         event = read_event(lines)
         if event is not None:
-            plain = len(lines) == 1 or (len(lines) == 2 and lines[0] == b"event: delta")
-            self._dispatch(event.name, event.data, raw if plain else None)
+            self._dispatch(event.name, event.data, raw if len(lines) == 1 else None)
 
     def _last_events(self) -> None:
         """Read what stands at the end of the body without a blank line after it."""
@@ -260,7 +263,7 @@ class ConversationDecoder:
         if isinstance(message, dict) and "v" not in event:
             self._snapshot(event, message, raw)
         elif "v" in event or name == b"delta" or ("p" in event and "o" in event):
-            self._operation(event, raw)
+            self._operation(event, len(data), raw)
         elif not self._foreign(event):
             self._control(event)
 
@@ -338,21 +341,23 @@ class ConversationDecoder:
         elif answer is not None and raw is not None and flags.status != "finished_successfully":
             self._learn_snapshots(answer, raw, event)
 
-    def _operation(self, event: dict[str, Any], raw: bytes | None) -> None:
+    def _operation(self, event: dict[str, Any], size: int, raw: bytes | None) -> None:
         """A v1 event: an operation, or a batch of them, on a message that is being built."""
         self._leave_lane()
-        document, changes = self._documents.apply(event)
+        document, changes = self._documents.apply(event, size)
         if document is None or not changes or not isinstance(document.root, dict):
             self.dropped += 1
             return
         pieces: list[str] = []
         text_changed = flags_changed = False
+        alone = len(changes) == 1
         for change in changes:
-            if _appends_text(change, document.root, alone=len(changes) == 1):
-                pieces.append(change.value)
-            elif change.path[:2] == ("message", "content") or len(change.path) < 2:
+            path = change[1]
+            if _appends_text(change, document.root, alone=alone):
+                pieces.append(change[2])
+            elif len(path) < 2 or path[1] == "content":
                 text_changed = True
-            else:
+            elif path[1] != "metadata" or len(path) == 2 or path[2] in TELLING:
                 flags_changed = True
         answer = self._turn.answer(document.key)
         if text_changed or (flags_changed and answer is None):
@@ -364,7 +369,7 @@ class ConversationDecoder:
             self._turn.mark(document.key, read_flags(document.root["message"]))
         if pieces:
             self._turn.append(answer, "".join(pieces))
-            if raw is not None and not flags_changed and len(changes) == 1:
+            if raw is not None and alone:
                 self._learn_operations(answer, document, raw, event)
 
     def _look(self, document: Document) -> None:
@@ -535,20 +540,17 @@ class ConversationDecoder:
 
 def _appends_text(change: Change, root: dict[str, Any], *, alone: bool) -> bool:
     """Whether a change adds to the very end of a message's text, or of what it thinks."""
-    if change.op != "append" or not isinstance(change.value, str):
+    op, path, value = change
+    if op != "append" or path[:2] != ("message", "content") or not isinstance(value, str):
         return False
-    match change.path:
-        case ("message", "content", "parts", at):
-            parts = find(root, change.path[:-1])
-            return _is_last(at, parts) and isinstance(parts[-1], str | Rope)
-        case ("message", "content", "thoughts", at, "content"):
-            thoughts = find(root, change.path[:-2])
-            if not alone or not _is_last(at, thoughts):
-                return False
-            # With its first words a thought is set apart from the one before.
-            return len(as_text(thoughts[-1].get("content"))) > len(change.value)
-        case _:
-            return False
+    if len(path) == 4 and path[2] == "parts":
+        parts = find(root, path[:-1])
+        return _is_last(path[3], parts) and isinstance(parts[-1], str | Rope)
+    if len(path) == 5 and path[2] == "thoughts" and path[4] == "content" and alone:
+        thoughts = find(root, path[:-2])
+        # With its first words a thought is set apart from the one before.
+        return _is_last(path[3], thoughts) and len(as_text(thoughts[-1]["content"])) > len(value)
+    return False
 
 
 def _is_last(at: str, entries: Any) -> TypeGuard[list[Any]]:

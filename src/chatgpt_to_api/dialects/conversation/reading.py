@@ -6,7 +6,6 @@ Nothing here raises: a field of a wrong type reads as a missing one.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
@@ -21,8 +20,17 @@ FINISHED: Final = "finished_successfully"
 CUT: Final = "max_tokens"
 """The finish type of an answer that ran into the model's length limit."""
 
-_HIGH: Final = re.compile(r"[\ud800-\udbff]\Z")
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+TELLING: Final = frozenset(
+    {
+        "finish_details",
+        "is_complete",
+        "is_visually_hidden_from_conversation",
+        "message_type",
+        "model_slug",
+    }
+)
+"""The keys of a message's metadata that are read; most that come say nothing here."""
+
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -73,39 +81,44 @@ class Flags(msgspec.Struct, frozen=True):
 
 def read_flags(message: Mapping[str, Any]) -> Flags:
     """Read everything of a message but its text."""
-    author = message.get("author")
+    get = message.get
+    author = get("author")
     role = author.get("role") if isinstance(author, dict) else None
     if not isinstance(role, str):
-        role = message.get("role")  # the shape of early 2023
-    content = message.get("content")
+        role = get("role")  # the shape of early 2023
+        role = role if isinstance(role, str) else ""
+    content = get("content")
     content_type = content.get("content_type") if isinstance(content, dict) else None
-    metadata = message.get("metadata")
+    metadata = get("metadata")
     if not isinstance(metadata, dict):
         metadata = {}
     details = metadata.get("finish_details")
     if isinstance(details, dict):
         details = details.get("type")
-    end_turn = message.get("end_turn")
-    role = role if isinstance(role, str) else ""
+    end_turn = get("end_turn")
+    message_id = get("id")
+    status = get("status")
+    model = metadata.get("model_slug")
+    message_type = metadata.get("message_type")
     return Flags(
-        id=_str(message.get("id")) or "",
-        role=role,
-        kind=_kind(message, role, content_type, metadata),
-        status=_str(message.get("status")),
-        end_turn=end_turn if isinstance(end_turn, bool) else None,
-        finish=_str(details),
-        complete=metadata.get("is_complete") is True,
-        model=_str(metadata.get("model_slug")) or "",
-        message_type=_str(metadata.get("message_type")),
-        picture=role in ("tool", "assistant") and content_type == "multimodal_text",
+        message_id if isinstance(message_id, str) else "",
+        role,
+        _kind(message, content_type, metadata) if role == "assistant" else None,
+        status if isinstance(status, str) else None,
+        end_turn if isinstance(end_turn, bool) else None,
+        details if isinstance(details, str) else None,
+        metadata.get("is_complete") is True,
+        model if isinstance(model, str) else "",
+        message_type if isinstance(message_type, str) else None,
+        content_type == "multimodal_text" and role in ("tool", "assistant"),
     )
 
 
 def _kind(
-    message: Mapping[str, Any], role: str, content_type: object, metadata: Mapping[str, Any]
+    message: Mapping[str, Any], content_type: object, metadata: Mapping[str, Any]
 ) -> Kind | None:
     """Tell what of an assistant's message the user is to see, if anything."""
-    if role != "assistant" or metadata.get("is_visually_hidden_from_conversation") is True:
+    if metadata.get("is_visually_hidden_from_conversation") is True:
         return None
     recipient = message.get("recipient")
     if isinstance(recipient, str) and recipient != EVERYONE:
@@ -166,18 +179,20 @@ def as_text(value: object) -> str:
     return value.text if isinstance(value, Rope) else ""
 
 
-def _str(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def mended(text: str) -> tuple[str, str]:
     """Split ``text`` into what can be sent and the half surrogate pair at its end ("" mostly).
 
     The other half of that pair may still come. Pairs in the text are joined, and a half without
     its other half becomes U+FFFD: neither could be encoded as UTF-8.
     """
-    if text.isascii() or _SURROGATE.search(text) is None:
+    if text.isascii():
         return text, ""
-    half = text[-1:] if _HIGH.search(text) else ""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return text, ""
+    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
     body = text[: -len(half)] if half else text
     return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), half

@@ -282,18 +282,18 @@ class Turn:
     @property
     def last(self) -> Answer | None:
         """The last message of the answer: a follow-up hangs under it."""
-        spoken = self._spoken()
-        return spoken[-1] if spoken else None
+        for answer in reversed(self._answers.values()):
+            if answer.flags.kind == "text" and answer.shown and not answer.dropped:
+                return answer
+        return None
 
     @property
     def over(self) -> bool:
         """Whether the answer is finished, and nothing shows that its turn goes on."""
         last = self.last
-        return (
-            last is not None
-            and last.flags.over
-            and (last.flags.end_turn is True or not self.pending)
-        )
+        if last is None or not last.flags.over:
+            return False
+        return last.flags.end_turn is True or not self.pending
 
     @property
     def silent(self) -> bool:
