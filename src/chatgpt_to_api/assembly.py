@@ -412,7 +412,7 @@ async def _open_doors(assembly: Assembly, lock: FolderLock, official: Override) 
         ),
         pool=assembly.pool,
         tokens=assembly.tokens,
-        configured=[n for n, u in assembly.in_force.items() if u.kind == "openai"],
+        configured=lambda: [n for n, u in assembly.in_force.items() if u.kind == "openai"],
         official_key=official,
         use_official_key=assembly.use_official_key,
         saved=assembly.states.flush,

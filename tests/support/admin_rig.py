@@ -119,7 +119,7 @@ async def open_rig(
         ),
         pool=pool,
         tokens=tokens,
-        configured=("vendor",),
+        configured=lambda: ["vendor"],
         official_key=rig.official_key,
         use_official_key=use_official_key,
         saved=writer.flush,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -43,8 +43,8 @@ MOST: Final = 10_000
 class AdminApi:
     """The routes, as methods over what they change.
 
-    ``tokens``: the conversation upstreams by name, the default one first. ``configured``: upstreams
-    whose keys stand in the configuration; they are shown and reset here, but not changed. ``saved``
+    ``tokens``: the conversation upstreams by name, the default one first. ``configured``: the other
+    upstreams with keys, at present; they are shown and reset here, but not changed. ``saved``
     waits until the pool's states are on the disk. ``use_official_key`` puts another official API
     key (None: none) into force; it was stored before. ``warnings`` says what is wrong with watched
     files.
@@ -56,7 +56,7 @@ class AdminApi:
         auth: AdminAuth,
         pool: Pool,
         tokens: Mapping[str, TokenAdmin],
-        configured: Collection[str],
+        configured: Callable[[], Sequence[str]],
         official_key: Override,
         use_official_key: Callable[[Secret | None], Awaitable[None]],
         saved: Callable[[], Awaitable[None]],
@@ -104,7 +104,7 @@ class AdminApi:
 
     async def status(self, request: Request) -> dict[str, Any]:  # noqa: ARG002
         """Every upstream's pool at a glance, and what is wrong with files."""
-        names = [*self._tokens, *(name for name in self._configured if name not in self._tokens)]
+        names = [*self._tokens, *(name for name in self._configured() if name not in self._tokens)]
         upstreams = [self._pool.view(name) for name in names]
         return {"upstreams": upstreams, "warnings": list(self._warnings())}
 
@@ -198,7 +198,7 @@ class AdminApi:
         name = request.query_params.get("upstream")
         if name is None:
             return self._changeable(request).upstream
-        if name not in self._tokens and name not in self._configured:
+        if name not in self._tokens and name not in self._configured():
             raise self._unknown_upstream(name)
         return name
 
@@ -214,16 +214,17 @@ class AdminApi:
             return next(iter(self._tokens.values()))
         if name in self._tokens:
             return self._tokens[name]
-        if name in self._configured:
+        if name in self._configured():
             raise Conflict(
-                f"The keys of upstream {name} stand in the configuration; change them there.",
+                f"The keys of upstream {name} are not tokens: change them in the configuration "
+                "(the official API key by PATCH /admin/openai).",
                 code="set_in_configuration",
                 param="upstream",
             )
         raise self._unknown_upstream(name)
 
     def _unknown_upstream(self, name: str) -> NotFound:
-        known = ", ".join([*self._tokens, *self._configured]) or "none"
+        known = ", ".join([*self._tokens, *self._configured()]) or "none"
         return NotFound(
             f"There is no upstream {name[:64]!r}; there is: {known}.",
             code="upstream_not_found",
