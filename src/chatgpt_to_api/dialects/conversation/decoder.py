@@ -315,7 +315,7 @@ class ConversationDecoder:
     def _complained(self, event: dict[str, Any]) -> None:
         """The backend reports an error. After the whole answer it changes nothing any more."""
         if not self._turn.over:
-            self._fail(faults.fault_of_complaint(event.get("error") or event))
+            self._fail(faults.fault_of_complaint(_complaint(event) or event))
 
     def _server_error(self) -> None:
         if not self._turn.over:
@@ -337,7 +337,7 @@ class ConversationDecoder:
         text = read_text(message, flags.kind) if flags.kind is not None else ""
         answer = self._turn.see(flags.id or f"#{flags.role}", flags, text)
         if event.get("error") and not was_over:
-            self._fail(faults.fault_of_complaint(event["error"]))
+            self._fail(faults.fault_of_complaint(_complaint(event)))
         elif answer is not None and raw is not None and flags.status != "finished_successfully":
             self._learn_snapshots(answer, raw, event)
 
@@ -387,7 +387,7 @@ class ConversationDecoder:
             self._documents.spend(len(text))
             self._turn.see(document.key, flags, text)
         if root.get("error") and not was_over:
-            self._fail(faults.fault_of_complaint(root["error"]))
+            self._fail(faults.fault_of_complaint(_complaint(root)))
 
     # -- the fast lane -----------------------------------------------------------------------------
 
@@ -555,6 +555,13 @@ def _appends_text(change: Change, root: dict[str, Any], *, alone: bool) -> bool:
 
 def _is_last(at: str, entries: Any) -> TypeGuard[list[Any]]:
     return isinstance(entries, list) and bool(entries) and at == str(len(entries) - 1)
+
+
+def _complaint(event: dict[str, Any]) -> dict[str, Any] | None:
+    """The error of an event with the code that may stand beside it, None where it has none."""
+    if not event.get("error"):
+        return None
+    return {"error": event["error"], "code": event.get("error_code")}
 
 
 def _compressed() -> UpstreamFault:

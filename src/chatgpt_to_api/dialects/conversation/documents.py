@@ -188,7 +188,7 @@ class Documents:
         self, document: Document, op: str, holder: dict[str, Any], key: str, value: Any
     ) -> bool:
         old = holder.get(key)
-        if op in ("replace", "add") or (op == "append" and old is None):
+        if op in ("replace", "add"):
             document.weight += _weight(value) - _weight(old)
             holder[key] = value
         elif op in ("append", "truncate"):
@@ -234,6 +234,9 @@ class Documents:
         """What ``old`` becomes by an append or a truncate; None where it fits nothing."""
         if op == "truncate":
             return self._truncated(document, old, value)
+        if old is None:
+            document.weight += _weight(value)
+            return value
         if type(value) is str and type(old) in (str, Rope):
             rope = old if type(old) is Rope else Rope(old)
             rope.add(value)

@@ -307,7 +307,8 @@ class Turn:
         before = None
         for answer in self._spoken():
             if answer.text:
-                pieces.append(_joint(before, answer) if answer.joint is None else answer.joint)
+                said = before is not None and answer.joint is not None
+                pieces.append(answer.joint or "" if said else _joint(before, answer))
                 pieces.append(answer.text)
                 before = answer
         return "".join(pieces)
