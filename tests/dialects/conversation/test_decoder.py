@@ -1118,7 +1118,32 @@ def test_a_websocket_url_is_a_clean_failure() -> None:
 
 # -- anything --------------------------------------------------------------------------------------
 
-KEYS = ["message", "v", "p", "o", "c", "type", "error", "id", "author", "role", "content", "parts", "content_type", "metadata", "finish_details", "status", "end_turn", "thoughts", "conversation_id", "moderation_response", "blocked", "title", "recipient", "detail"]
+KEYS = [
+    "message",
+    "v",
+    "p",
+    "o",
+    "c",
+    "type",
+    "error",
+    "id",
+    "author",
+    "role",
+    "content",
+    "parts",
+    "content_type",
+    "metadata",
+    "finish_details",
+    "status",
+    "end_turn",
+    "thoughts",
+    "conversation_id",
+    "moderation_response",
+    "blocked",
+    "title",
+    "recipient",
+    "detail",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
