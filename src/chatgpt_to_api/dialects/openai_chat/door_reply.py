@@ -112,10 +112,10 @@ class ChatReplyEncoder:
 
     def end(self) -> bytes:
         """Return the usage chunk, where it was asked for and is known, and the stream's end."""
-        if not self._include_usage or self._usage is None:
+        usage = usage_object(self._usage) if self._include_usage else None
+        if usage is None:
             return _DONE
-        usage = _ENCODE(usage_object(self._usage))
-        return self._begin() + b'],"usage":' + usage + b"}\n\n" + _DONE
+        return self._begin() + b'],"usage":' + _ENCODE(usage) + b"}\n\n" + _DONE
 
     def keep_alive(self) -> bytes:
         """Return a comment, which no client sees."""
@@ -147,7 +147,7 @@ class ChatReplyEncoder:
             "created": self._stamp.created,
             "model": self._model,
             "choices": [whole[index].encoded(self._calls) for index in sorted(whole)],
-            "usage": None if self._usage is None else usage_object(self._usage),
+            "usage": usage_object(self._usage),
         }
         return HttpReply(200, _JSON, _ENCODE(reply))
 

@@ -18,8 +18,13 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
 _USAGE: Final = msgspec.json.Decoder(UsageObject)
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """Return ``usage`` in full; what is not known is null, or left out of the details."""
+def usage_object(usage: Usage | None) -> dict[str, Any] | None:
+    """Return ``usage`` in full, None unless prompt and answer were both counted.
+
+    The dialect has no word for half of it: null is no number there, and zero would be a lie.
+    """
+    if usage is None or usage.total is None:
+        return None
     prompt: dict[str, int] = {}
     completion: dict[str, int] = {}
     if usage.cache_read is not None:
