@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from chatgpt_to_api.chat.events import ChatEvent, TextDelta, UsageReported
@@ -32,6 +32,7 @@ class Delivery:
         "_asked",
         "_collected",
         "_encoder",
+        "_out",
         "_stamp",
         "_whole",
         "committed",
@@ -45,7 +46,9 @@ class Delivery:
         "waiting_since",
     )
 
-    def __init__(self, exchange: Exchange, door: Door, asked: Asked, stamp: Stamp) -> None:
+    def __init__(
+        self, exchange: Exchange, door: Door, asked: Asked, stamp: Callable[[], Stamp]
+    ) -> None:
         self.exchange = exchange
         self.door = door
         self.streaming = asked.stream
@@ -65,12 +68,13 @@ class Delivery:
         self._encoder: ReplyEncoder | None = None
         self._collected: list[ChatEvent] = []
         self._whole: HttpReply | None = None
+        self._out = b""
 
     @property
     def encoder(self) -> ReplyEncoder:
         """The door's encoder, made when first needed: a relayed reply may never need one."""
         if self._encoder is None:
-            self._encoder = self.door.reply(self._asked, self._stamp)
+            self._encoder = self.door.reply(self._asked, self._stamp())
         return self._encoder
 
     def note_ignored(self, names: Sequence[str]) -> None:
@@ -94,15 +98,21 @@ class Delivery:
             self._collected.extend(events)
             return
         self.open()
-        data = self.encoder.feed(events)
-        if data:
-            self.exchange.write(data)
+        self._out += self.encoder.feed(events)
+
+    def flush(self) -> None:
+        """Send what was taken. Called before every wait: what one read brings leaves at once,
+        and the end leaves with it where it came in the same read.
+        """
+        if self._out:
+            self.exchange.write(self._out)
+            self._out = b""
 
     def pass_on(self, data: bytes) -> None:
         """Relay lane: bytes of a stream, whole events, that hold content or follow it."""
         self.committed = self.relayed = True
         self.open()
-        self.exchange.write(data)
+        self._out += data
 
     def keep_alive(self) -> None:
         """Send a comment on an open, silent stream."""
@@ -121,13 +131,12 @@ class Delivery:
         if self._whole is not None:
             self.send(self._whole)
         elif self.relayed:
-            self.exchange.finish()
+            self.exchange.finish(self._out)
         elif self.streaming:
             self.open()
             encoder = self.encoder
             last = encoder.feed([UsageReported(usage)]) if usage is not None else b""
-            self.exchange.write(last + encoder.end())
-            self.exchange.finish()
+            self.exchange.finish(self._out + last + encoder.end())
         else:
             if usage is not None:
                 self._collected.append(UsageReported(usage))
@@ -150,8 +159,7 @@ class Delivery:
         headers = [*reply.headers, *self.notes]
         headers.append((b"content-length", str(len(reply.body)).encode()))
         self.exchange.start(reply.status, headers)
-        self.exchange.write(reply.body)
-        self.exchange.finish()
+        self.exchange.finish(reply.body)
 
     def fail(self, error: GatewayError) -> None:
         """Tell the client of an error: by status while nothing has left, in-band after that."""
@@ -160,7 +168,7 @@ class Delivery:
             return
         data = self.encoder.failure(error)
         if data:
-            self.exchange.write(data)
-            self.exchange.finish()
+            self.exchange.finish(self._out + data)
         else:  # a cut reply must not look whole
+            self.flush()
             self.exchange.abort()

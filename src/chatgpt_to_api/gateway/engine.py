@@ -170,7 +170,7 @@ class Gateway:
         """
         task = asyncio.current_task(self.loop)
         assert task is not None
-        delivery = Delivery(exchange, door, asked, Stamp(self.ids.uuid4(), int(self.wall())))
+        delivery = Delivery(exchange, door, asked, self._stamp)
         record = RequestRecord(
             request_id=exchange.request_id, door=door.dialect, model=asked.model, client=caller.id
         )
@@ -211,6 +211,9 @@ class Gateway:
             record.seconds = self.loop.time() - now
             self.recorder.add(record)
 
+    def _stamp(self) -> Stamp:
+        return Stamp(self.ids.uuid4(), int(self.wall()))
+
     def _refuse(self, exchange: Exchange, door: Door, error: GatewayError) -> None:
         reply = door.failure(error)
         length = (b"content-length", str(len(reply.body)).encode())
@@ -237,6 +240,7 @@ class Gateway:
             except ExceptionGroup as failures:
                 raise _first(failures) from failures
         if settle is not None:
+            delivery.flush()
             await settle()
         delivery.end(summed([part.usage for part in parts]))
 

@@ -41,8 +41,8 @@ class Exchange(Protocol):
         """Wait until the client has taken enough of what was written."""
         ...
 
-    def finish(self) -> None:
-        """End the reply well; the connection may serve the next request."""
+    def finish(self, last: bytes = b"") -> None:
+        """End the reply well; ``last`` bytes of the body leave in one packet with the end."""
         ...
 
     def abort(self) -> None:

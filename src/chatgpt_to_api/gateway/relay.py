@@ -97,6 +97,7 @@ async def _stream(
                 held.append(passed.data)
         if not data or scanner.done:
             break
+        delivery.flush()
         await exchange.drain()
     question.record.usage = scanner.usage
     return None

@@ -80,6 +80,7 @@ class _Call:
         upstream = self._candidate.upstream
         credential = self._lease.credential
         self.heard = False
+        self._question.delivery.flush()
         reply = await gateway.client.send(
             upstream.codec.encode(request, self._candidate.model, credential.access, gateway.ids),
             proxy=credential.proxy or upstream.proxy,
@@ -129,6 +130,7 @@ class _Call:
                 return None
             if self._emulated is not None and self._emulated.finished:
                 return None
+            delivery.flush()
             await question.exchange.drain()
 
     def _take(self, events: Sequence[ChatEvent]) -> None:

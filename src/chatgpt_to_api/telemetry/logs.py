@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Literal, TextIO
 
 import structlog
@@ -51,21 +52,29 @@ def configure_logs(level: str, form: LogFormat, stream: TextIO | None = None) ->
     logging.getLogger("requests").setLevel(level.upper())
 
 
-def log_request(record: RequestRecord) -> None:
-    """Log one finished request: failures for everybody, the rest for who asked for details."""
-    fields = {
-        "request_id": record.request_id,
-        "door": record.door,
-        "model": record.model,
-        "upstream": record.upstream,
-        "credential": record.credential,
-        "attempts": record.attempts,
-        "seconds": round(record.seconds, 3),
-    }
-    if record.outcome in ("failed", "upstream_cut"):
-        log.warning("request failed", status=record.status, error=record.error, **fields)
-    else:
-        log.debug("request", status=record.status, outcome=record.outcome, **fields)
+def request_log(level: str) -> Callable[[RequestRecord], None]:
+    """Return what logs finished requests: failures for everybody, the rest at level debug."""
+    every = level == "debug"
+
+    def log_request(record: RequestRecord) -> None:
+        failed = record.outcome in ("failed", "upstream_cut")
+        if not (failed or every):
+            return
+        (log.warning if failed else log.debug)(
+            "request failed" if failed else "request",
+            request_id=record.request_id,
+            door=record.door,
+            model=record.model,
+            upstream=record.upstream,
+            credential=record.credential,
+            status=record.status,
+            outcome=record.outcome,
+            error=record.error,
+            attempts=record.attempts,
+            seconds=round(record.seconds, 3),
+        )
+
+    return log_request
 
 
 def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:  # noqa: ARG001
