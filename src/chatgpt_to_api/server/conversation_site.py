@@ -6,6 +6,7 @@ They share ``/api/`` with others, so every path is named; only below ``/backend-
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -23,7 +24,7 @@ from chatgpt_to_api.errors import (
     Unauthorized,
 )
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
-from chatgpt_to_api.server.access import Gatekeeper
+from chatgpt_to_api.server.access import SECRET_FIELDS, Gatekeeper
 from chatgpt_to_api.server.doors import Bearer
 from chatgpt_to_api.server.site import admitted
 from chatgpt_to_api.wire.http import HttpReply
@@ -113,7 +114,8 @@ class ConversationSite:
     async def tree(self, request: Request) -> object:
         """Show one conversation whole."""
         tree = await self._kept.tree(self._owner(request), _conversation(request))
-        return siblings.conversation_page(tree)
+        # A long one takes a while to write down, and nobody's stream shall wait for that.
+        return await asyncio.to_thread(lambda: json_reply(200, siblings.conversation_page(tree)))
 
     async def change(self, request: Request) -> object:
         """Rename, hide or show one conversation."""
@@ -173,12 +175,13 @@ def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
     """A route for every method: the errors of wrong ones are in the protocol's shape too."""
     allowed = ", ".join(handlers)
 
-    async def answer(request: Request) -> Response:
+    async def endpoint(request: Request) -> Response:
         handler = handlers.get("GET" if request.method == "HEAD" else request.method)
         try:
             if handler is None:
                 raise MethodNotAllowed(f"This takes {allowed}, not {request.method}.")
-            return _response(json_reply(200, await handler(request)))
+            answer = await handler(request)
+            return _response(answer if isinstance(answer, HttpReply) else json_reply(200, answer))
         except GatewayError as error:
             response = _response(DOOR.failure(error))
             if error.status == 401:
@@ -189,7 +192,7 @@ def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
 
-    return Route(path, answer, methods=list(METHODS))
+    return Route(path, endpoint, methods=list(METHODS))
 
 
 def _response(reply: HttpReply) -> Response:
@@ -215,8 +218,8 @@ async def _body(request: Request) -> bytes:
 
 def _token(request: Request) -> str:
     """The token that the caller was admitted with."""
-    for name in ("authorization", "x-authorization", "x-api-key"):
-        shown = request.headers.get(name, "").strip()
+    for name in SECRET_FIELDS:
+        shown = request.headers.get(name.decode(), "").strip()
         token = shown[7:].strip() if shown[:7].lower() == "bearer " else shown
         if token and token.lower() != "bearer":
             return token
