@@ -50,7 +50,9 @@ class RecordedExchange:
     async def drain(self) -> None:
         pass
 
-    def finish(self) -> None:
+    def finish(self, last: bytes = b"") -> None:
+        if last:
+            self.write(last)
         self.finished = True
 
     def abort(self) -> None:

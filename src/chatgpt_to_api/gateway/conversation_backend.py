@@ -11,7 +11,7 @@ from chatgpt_to_api.dialects.conversation.door import ConversationAsked
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.conversations import Conversations
-from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
+from chatgpt_to_api.gateway.exchange import ClientGone, Exchange, send_whole
 
 
 class Answering(Protocol):
@@ -61,11 +61,7 @@ class ConversationBackend:
         except ClientGone:
             return
         except GatewayError as error:
-            reply = door.failure(error)
-            length = (b"content-length", str(len(reply.body)).encode())
-            exchange.start(reply.status, [*reply.headers, length])
-            exchange.write(reply.body)
-            exchange.finish()
+            send_whole(exchange, door.failure(error))
             return
         try:
             await self._gateway.answer(exchange, door, turn.asked, caller, settle=turn.settle)

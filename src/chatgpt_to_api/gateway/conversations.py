@@ -219,7 +219,7 @@ class Conversations:
         """The conversation as the question sees it, and whether its turns are to be stored."""
         conversation = question.conversation_id
         leaf = question.parent_id or None
-        sent = question.messages[: self._stored.bounds.nodes]
+        sent = question.messages[: self._stored.bounds.max_messages]
         ids = [message.id for message in sent if message.id]
         unsaved = self._unsaved.thread(owner, conversation, leaf, ids, self.wall())
         if unsaved is not None and leaf is not None and unsaved.path:
@@ -235,10 +235,10 @@ class Conversations:
     def _check_room(self, thread: Thread, question: Question) -> None:
         bounds = self._stored.bounds
         size = thread.size + sum(len(sent.text) for sent in question.messages)
-        if thread.nodes + len(question.messages) >= bounds.nodes or size >= bounds.bytes_per_owner:
+        if thread.nodes + len(question.messages) >= bounds.max_messages or size >= bounds.max_bytes:
             raise BodyTooLarge(
-                f"The conversation is full: at most {bounds.nodes} messages and "
-                f"{bounds.bytes_per_owner} bytes are kept of one. Begin a new one.",
+                f"The conversation is full: at most {bounds.max_messages} messages and "
+                f"{bounds.max_bytes} bytes are kept of one. Begin a new one.",
                 code="conversation_too_large",
             )
 

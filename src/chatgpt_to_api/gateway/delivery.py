@@ -10,7 +10,7 @@ from chatgpt_to_api.chat.events import ChatEvent, TextDelta, UsageReported
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Asked, Door, ReplyEncoder, Stamp
 from chatgpt_to_api.errors import GatewayError
-from chatgpt_to_api.gateway.exchange import Exchange
+from chatgpt_to_api.gateway.exchange import Exchange, send_whole
 from chatgpt_to_api.wire.http import Header, HttpReply
 
 MOST_NOTED: Final = 32
@@ -156,10 +156,7 @@ class Delivery:
     def send(self, reply: HttpReply) -> None:
         """Send a whole reply."""
         self.opened = True
-        headers = [*reply.headers, *self.notes]
-        headers.append((b"content-length", str(len(reply.body)).encode()))
-        self.exchange.start(reply.status, headers)
-        self.exchange.finish(reply.body)
+        send_whole(self.exchange, reply, *self.notes)
 
     def fail(self, error: GatewayError) -> None:
         """Tell the client of an error: by status while nothing has left, in-band after that."""

@@ -26,7 +26,7 @@ from chatgpt_to_api.errors import (
 )
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.delivery import Delivery
-from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
+from chatgpt_to_api.gateway.exchange import ClientGone, Exchange, send_whole
 from chatgpt_to_api.gateway.faults import broken_off, fault_of
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
@@ -151,7 +151,7 @@ class Gateway:
         except ClientGone:
             return
         except GatewayError as error:
-            self._refuse(exchange, door, error)
+            send_whole(exchange, door.failure(error))
             return
         await self.answer(exchange, door, asked, caller)
 
@@ -213,13 +213,6 @@ class Gateway:
 
     def _stamp(self) -> Stamp:
         return Stamp(self.ids.uuid4(), int(self.wall()))
-
-    def _refuse(self, exchange: Exchange, door: Door, error: GatewayError) -> None:
-        reply = door.failure(error)
-        length = (b"content-length", str(len(reply.body)).encode())
-        exchange.start(reply.status, [*reply.headers, length])
-        exchange.write(reply.body)
-        exchange.finish()
 
     async def _answer(
         self, question: Question, settle: Callable[[], Awaitable[None]] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from chatgpt_to_api.wire.http import Headers, RequestHead
+from chatgpt_to_api.wire.http import Header, Headers, HttpReply, RequestHead
 
 
 class Exchange(Protocol):
@@ -66,3 +66,10 @@ class Exchange(Protocol):
 
 class ClientGone(Exception):  # not an error: nobody is left to be told
     """The client closed its connection before the reply's end."""
+
+
+def send_whole(exchange: Exchange, reply: HttpReply, *more: Header) -> None:
+    """Send a reply whose body is known whole."""
+    length = (b"content-length", str(len(reply.body)).encode())
+    exchange.start(reply.status, [*reply.headers, *more, length])
+    exchange.finish(reply.body)
