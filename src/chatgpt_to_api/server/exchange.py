@@ -16,6 +16,7 @@ from chatgpt_to_api.errors import BodyTooLarge, GatewayError
 from chatgpt_to_api.gateway.exchange import ClientGone
 from chatgpt_to_api.server.heads import BODILESS, CONTINUE, OURS, STATUS_LINES
 from chatgpt_to_api.server.limits import HIGH_WATER, Limits
+from chatgpt_to_api.server.problem import problem
 from chatgpt_to_api.wire.http import Header, Headers, HttpReply, RequestHead
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,8 @@ class HttpExchange:
     """The client waits for ``100 Continue`` before it sends the body."""
     extra = b""
     """Header lines for the reply that depend on the request (CORS)."""
+    failure: Callable[[GatewayError], HttpReply] = staticmethod(problem)
+    """How an error is rendered: by the door, once the request has found one."""
     refusal: GatewayError | None = None
     """Why the request is not to be served: its head is at fault."""
 
@@ -131,7 +134,7 @@ class HttpExchange:
         if not self.complete or self._error is not None:
             await self._collect(limit)
         if self._taken + self._waiting_bytes > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return self._take()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -169,7 +172,7 @@ class HttpExchange:
             return
         self._waiting_bytes += len(data)
         if self._taken + self._waiting_bytes > self._limit:
-            self.fail(_too_large(self._limit))
+            self.fail(too_large(self._limit))
             return
         self._pieces.append(data)
         if self._waiters is not None:
@@ -203,7 +206,7 @@ class HttpExchange:
     async def _collect(self, limit: int) -> None:
         self._limit = min(self._limit, limit)
         if self.declared is not None and self.declared > self._limit:
-            raise _too_large(self._limit)
+            raise too_large(self._limit)
         self._collecting = True
         if not self.complete:
             self._ask_for_body()
@@ -300,16 +303,24 @@ class HttpExchange:
         if self._connection.write_paused and not self.over:
             await self._connection.writable()
 
-    def finish(self) -> None:
-        """End the reply well. Raises RuntimeError where bytes of its content-length are missing."""
+    def finish(self, last: bytes = b"") -> None:
+        """End the reply well; its ``last`` bytes leave in one packet with the end.
+
+        Raises RuntimeError where bytes of its content-length are missing.
+        """
         if self.over:
             return
+        if last and not self._chunked:
+            self.write(last)
+            last = b""
         if self._unsent:
             self.abort()
             raise RuntimeError("the reply is shorter than its content-length")
         tail = self._head or b""
         self._head = None
-        if self._chunked:
+        if last:
+            tail += b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last)
+        elif self._chunked:
             tail += b"0\r\n\r\n"
         if tail:
             self._connection.transport.write(tail)
@@ -324,6 +335,15 @@ class HttpExchange:
             self._flush()
         self._end()
         self._connection.aborted(self)
+
+    def fail_with(self, error: GatewayError, *more: Header) -> None:
+        """Answer with an error while nothing has left, else cut the reply."""
+        if self.started:
+            self.abort()
+            return
+        if error.status == 401:
+            more = (*more, (b"www-authenticate", b"Bearer"))
+        self.reply(self.failure(error), *more)
 
     def reply(self, reply: HttpReply, *more: Header) -> None:
         """Send a whole reply, with more headers than it brings."""
@@ -398,7 +418,8 @@ class HttpExchange:
                 waiter.set_result(None)
 
 
-def _too_large(limit: int) -> BodyTooLarge:
+def too_large(limit: int) -> BodyTooLarge:
+    """Return the error for a body of more than ``limit`` bytes."""
     return BodyTooLarge(
         f"The request body is larger than {limit} bytes, the most this gateway takes."
     )

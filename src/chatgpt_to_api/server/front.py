@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
 from chatgpt_to_api.server.cors import Cors
-from chatgpt_to_api.server.doors import DoorEntry, Doors
-from chatgpt_to_api.server.exchange import HttpExchange
+from chatgpt_to_api.server.doors import Doors
+from chatgpt_to_api.server.exchange import HttpExchange, too_large
 from chatgpt_to_api.server.limits import Limits
-from chatgpt_to_api.server.problem import problem
 from chatgpt_to_api.server.request_ids import RequestIds
 from chatgpt_to_api.server.roster import Roster
 from chatgpt_to_api.wire.http import Header, HttpReply
 
 _AT_DOORS: Final = b"POST, OPTIONS"
-
-_BEARER: Final = (b"www-authenticate", b"Bearer")
 
 
 class ServerFront:
@@ -49,33 +46,36 @@ class ServerFront:
         if b"origin" in fields and (entry or self._doors.is_api(exchange.head.path)):
             exchange.extra = self._cors.lines(fields[b"origin"], fields.get(b"host"))
         if exchange.refusal is not None:
-            return _refuse(exchange, exchange.refusal, problem)
+            return _refuse(exchange, exchange.refusal)
         if entry is None:
             return self._elsewhere(exchange)
+        exchange.failure = entry.door.failure
         if exchange.head.method != "POST":
-            return self._wrong_method(exchange, entry)
+            return self._wrong_method(exchange)
         try:
             caller = self._gatekeeper.admit(exchange.peer, fields, entry.bearer)
         except GatewayError as error:
-            return _refuse(exchange, error, entry.door.failure)
+            return _refuse(exchange, error)
+        if exchange.declared is not None and exchange.declared > self.limits.body:
+            return _refuse(exchange, too_large(self.limits.body))
         return entry.serving.serve(exchange, entry.door, caller)
 
     def _elsewhere(self, exchange: HttpExchange) -> Awaitable[None]:
         head = exchange.head
         if head.method == "OPTIONS" and self._doors.is_api(head.path):
-            return self._options(exchange, problem)
+            return self._options(exchange)
+        if exchange.declared is not None and exchange.declared > self.limits.body:
+            return _refuse(exchange, too_large(self.limits.body))
         return run_app(self._app, exchange)
 
-    def _wrong_method(self, exchange: HttpExchange, entry: DoorEntry) -> Awaitable[None]:
+    def _wrong_method(self, exchange: HttpExchange) -> Awaitable[None]:
         head = exchange.head
         if head.method == "OPTIONS":
-            return self._options(exchange, entry.door.failure)
+            return self._options(exchange)
         error = MethodNotAllowed(f"{head.path[:200]} takes POST, not {head.method}.")
-        return _refuse(exchange, error, entry.door.failure, (b"allow", _AT_DOORS))
+        return _refuse(exchange, error, (b"allow", _AT_DOORS))
 
-    def _options(
-        self, exchange: HttpExchange, failure: Callable[[GatewayError], HttpReply]
-    ) -> Awaitable[None]:
+    def _options(self, exchange: HttpExchange) -> Awaitable[None]:
         """Answer a browser's question before the real request; it never carries a key."""
         fields = exchange.fields
         origin = fields.get(b"origin")
@@ -87,7 +87,7 @@ class ServerFront:
                 "CORS_ALLOWED_ORIGINS, or set client keys.",
                 code="origin_not_allowed",
             )
-            return _refuse(exchange, error, failure)
+            return _refuse(exchange, error)
         return _send(exchange, HttpReply(204, self._cors.preflight(fields), b""))
 
 
@@ -95,12 +95,5 @@ async def _send(exchange: HttpExchange, reply: HttpReply) -> None:
     exchange.reply(reply)
 
 
-async def _refuse(
-    exchange: HttpExchange,
-    error: GatewayError,
-    failure: Callable[[GatewayError], HttpReply],
-    *more: Header,
-) -> None:
-    if error.status == 401:
-        more = (*more, _BEARER)
-    exchange.reply(failure(error), *more)
+async def _refuse(exchange: HttpExchange, error: GatewayError, *more: Header) -> None:
+    exchange.fail_with(error, *more)

@@ -28,7 +28,6 @@ from chatgpt_to_api.errors import (
 from chatgpt_to_api.gateway.exchange import ClientGone
 from chatgpt_to_api.server.exchange import HttpExchange
 from chatgpt_to_api.server.limits import Limits
-from chatgpt_to_api.server.problem import problem
 from chatgpt_to_api.server.request_ids import RequestIds
 from chatgpt_to_api.server.request_line import split_target
 from chatgpt_to_api.server.roster import Roster, hung_up
@@ -94,7 +93,6 @@ class HttpProtocol(asyncio.Protocol):
         "_parser",
         "_phase",
         "_queue",
-        "_read_paused",
         "_read_size",
         "_receiving",
         "_stalled",
@@ -107,6 +105,7 @@ class HttpProtocol(asyncio.Protocol):
         "loop",
         "peer",
         "peername",
+        "read_paused",
         "sockname",
         "stopping",
         "transport",
@@ -137,7 +136,7 @@ class HttpProtocol(asyncio.Protocol):
         self._read_size = 0
         self._upgrading = False
         self._receiving: HttpExchange | None = None
-        self._read_paused = False
+        self.read_paused = False
         # what is being answered, and what waits for its turn
         self._active: HttpExchange | None = None
         self._queue: deque[HttpExchange] = deque()
@@ -312,6 +311,7 @@ class HttpProtocol(asyncio.Protocol):
             exchange.expecting = version == "1.1"
         if refusal is not None:
             exchange.refusal = refusal
+            exchange.keep_alive = False
         self._receiving = exchange
         self._queue_up(exchange)
 
@@ -380,16 +380,18 @@ class HttpProtocol(asyncio.Protocol):
             await self._front.answer(exchange)
             if not exchange.over:
                 log.error("a request was left unanswered", request_id=exchange.request_id)
-                _fail(exchange, GatewayError("The gateway gave no answer to this request."))
+                exchange.fail_with(GatewayError("The gateway gave no answer to this request."))
         except ClientGone:
             pass
+        except GatewayError as error:
+            exchange.fail_with(error)
         except asyncio.CancelledError:
-            _fail(exchange, Unavailable("The gateway is stopping.", retry_after=5))
+            exchange.keep_alive = False
+            exchange.fail_with(Unavailable("The gateway is stopping.", retry_after=5))
             raise
         except Exception:  # the outer edge of the request's task
             log.exception("a request failed", request_id=exchange.request_id)
-            _fail(
-                exchange,
+            exchange.fail_with(
                 GatewayError(
                     "The gateway failed on this request; its log has the reason under "
                     f"request id {exchange.request_id}."
@@ -409,7 +411,7 @@ class HttpProtocol(asyncio.Protocol):
             if not self._queue:
                 self._ahead = 0
             self._begin(following)
-        if self._read_paused:
+        if self.read_paused:
             self.resume_reading()
 
     def aborted(self, exchange: HttpExchange) -> None:
@@ -477,14 +479,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Read no more until somebody takes what was read."""
-        if not self._read_paused and not self.transport.is_closing():
-            self._read_paused = True
+        if not self.read_paused and not self.transport.is_closing():
+            self.read_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
-        if self._read_paused and self._ahead <= self.limits.ahead:
-            self._read_paused = False
+        if self.read_paused and self._ahead <= self.limits.ahead:
+            self.read_paused = False
             self._age = 0
             if not self.transport.is_closing():
                 self.transport.resume_reading()
@@ -517,7 +519,7 @@ class HttpProtocol(asyncio.Protocol):
         self._age += 1
         limits, age, active = self.limits, self._age, self._active
         if self._takes_nothing() or (
-            self._read_paused and active is not None and hung_up(self._descriptor)
+            self.read_paused and active is not None and hung_up(self._descriptor)
         ):
             self.cut()
         elif self._lingering:
@@ -532,7 +534,7 @@ class HttpProtocol(asyncio.Protocol):
                     RequestTimeout(f"No whole request came within {limits.head_time:g} s.")
                 )
         elif self._phase == BODY:
-            if not self._read_paused and age > limits.ticks(limits.silence):
+            if not self.read_paused and age > limits.ticks(limits.silence):
                 self._body_stopped()
         elif active is None and age > limits.ticks(limits.idle):
             self.transport.close()
@@ -609,12 +611,3 @@ def _head_too_large(limits: Limits) -> HeadTooLarge:
     return HeadTooLarge(
         f"The request's head has more than {limits.head} bytes or {limits.fields} fields."
     )
-
-
-def _fail(exchange: HttpExchange, error: GatewayError) -> None:
-    """End an exchange badly: by an error reply while nothing has left, else by a cut."""
-    if exchange.started:
-        exchange.abort()
-    else:
-        exchange.keep_alive = False
-        exchange.reply(problem(error))
