@@ -23,7 +23,6 @@ from chatgpt_to_api.config.list_files import parse_api_keys, parse_proxies
 from chatgpt_to_api.config.load import Loaded
 from chatgpt_to_api.config.settings import (
     CONVERSATION,
-    ConversationSettings,
     Settings,
     UpstreamSettings,
 )
@@ -58,7 +57,7 @@ from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.origins import AllowedOrigins, HostNames, same_origin
 from chatgpt_to_api.server.site import Site
 from chatgpt_to_api.server.status import Status, UpstreamStatus
-from chatgpt_to_api.store.conversations import DAY, Bounds, StoredConversations
+from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store, database_path
 from chatgpt_to_api.store.lock import FolderLock
 from chatgpt_to_api.store.secrets import key_file_warning, load_cipher
@@ -387,7 +386,7 @@ async def _open_doors(assembly: Assembly, lock: FolderLock, official: Override) 
         caller_tokens=settings.server.allow_caller_tokens,
     )
     conversations = Conversations(
-        StoredConversations(assembly.store, _bounds(settings.conversations)),
+        StoredConversations(assembly.store, settings.conversations),
         UnsavedConversations(),
         wall=time.time,
         new_id=_Ids().uuid4,
@@ -427,16 +426,6 @@ async def _open_doors(assembly: Assembly, lock: FolderLock, official: Override) 
         gatekeeper=gatekeeper,
         app=build_asgi([*site.routes(), *admin.routes(), *siblings.routes()]),
         limits=Limits(body=settings.server.max_body),
-    )
-
-
-def _bounds(kept: ConversationSettings) -> Bounds:
-    return Bounds(
-        expiry=kept.keep * DAY,
-        nodes=kept.max_messages,
-        per_owner=kept.max_count,
-        bytes_per_owner=kept.max_bytes,
-        bytes_in_all=kept.max_bytes_in_all,
     )
 
 

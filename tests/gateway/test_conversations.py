@@ -14,13 +14,14 @@ import pytest
 
 from chatgpt_to_api.chat.events import TextDelta
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.config.settings import ConversationSettings
 from chatgpt_to_api.dialects.conversation.door import DOOR
 from chatgpt_to_api.errors import GatewayError, UpstreamFailed
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import GO_ON, ConversationNotFound, Conversations
 from chatgpt_to_api.gateway.unsaved import UnsavedConversations
-from chatgpt_to_api.store.conversations import Bounds, StoredConversations
+from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store, database_path
 from chatgpt_to_api.store.secrets import Cipher
 from support.recorded_exchange import RecordedExchange
@@ -34,7 +35,7 @@ ROOT = "e1a70b52-6a0e-4f39-9d2b-5c8e7a104f61"
 class Desk:
     """A conversation backend with a scripted engine, and calls the way a client makes them."""
 
-    def __init__(self, data_dir: Path, bounds: Bounds) -> None:
+    def __init__(self, data_dir: Path, bounds: ConversationSettings) -> None:
         self.data_dir = data_dir
         self.bounds = bounds
         self.now = 1_700_000_000.0
@@ -100,7 +101,7 @@ def user(text: str, id: str | None = None) -> dict[str, Any]:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    desk = Desk(tmp_path / "data", Bounds())
+    desk = Desk(tmp_path / "data", ConversationSettings())
     await desk.open()
     yield desk
     await desk.store.close()
@@ -505,7 +506,7 @@ async def test_settling_twice_keeps_one_turn(desk: Desk) -> None:
 
 async def test_a_full_conversation_says_so_before_it_is_asked(tmp_path: Path) -> None:
     """Neither messages nor bytes grow without end; no model is asked in vain."""
-    desk = Desk(tmp_path / "data", Bounds(nodes=4, bytes_per_owner=2000))
+    desk = Desk(tmp_path / "data", ConversationSettings(max_messages=4, max_bytes=2000))
     await desk.open()
     first = await desk.ask("one")
     body = {

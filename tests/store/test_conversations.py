@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from chatgpt_to_api.chat.tree import Node, Tree
+from chatgpt_to_api.config.settings import ConversationSettings
 from chatgpt_to_api.store.conversations import (
     DAY,
     HIDDEN_FOR,
     SWEEP_EVERY,
-    Bounds,
     StoredConversations,
 )
 from chatgpt_to_api.store.database import Store, database_path
@@ -23,7 +23,7 @@ ALICE, BOB = "a" * 64, "b" * 64
 
 @pytest.fixture
 async def kept(store: Store) -> StoredConversations:
-    return StoredConversations(store, Bounds())
+    return StoredConversations(store, ConversationSettings())
 
 
 def turn(parent: str, name: str, at: float = 100.0) -> list[Node]:
@@ -181,7 +181,7 @@ async def test_a_message_moved_elsewhere_does_not_open(
 
 async def test_too_many_conversations_make_room_by_age(store: Store) -> None:
     """The owner's longest unused goes; another owner's and the current one stay."""
-    kept = StoredConversations(store, Bounds(per_owner=2))
+    kept = StoredConversations(store, ConversationSettings(max_count=2))
     await kept.save(BOB, "bobs", "root", turn("root", "1"), 0.0)
     await kept.save(ALICE, "one", "root", turn("root", "1"), 1.0)
     await kept.save(ALICE, "two", "root", turn("root", "1"), 2.0)
@@ -193,7 +193,7 @@ async def test_too_many_conversations_make_room_by_age(store: Store) -> None:
 
 async def test_too_many_bytes_of_an_owner_make_room(store: Store) -> None:
     """Bytes count too, and the conversation being written is never the one that goes."""
-    kept = StoredConversations(store, Bounds(bytes_per_owner=3000))
+    kept = StoredConversations(store, ConversationSettings(max_bytes=3000))
     big = [Node("u", "root", "user", "x" * 1200, 1.0)]
     for i, name in enumerate(["one", "two", "three"]):
         await kept.save(ALICE, name, "root", big, float(i))
@@ -204,7 +204,7 @@ async def test_too_many_bytes_of_an_owner_make_room(store: Store) -> None:
 
 async def test_too_many_bytes_in_all_make_room(store: Store) -> None:
     """With any bearer an owner, only a bound over all owners keeps the disk free."""
-    kept = StoredConversations(store, Bounds(bytes_in_all=5000))
+    kept = StoredConversations(store, ConversationSettings(max_bytes_in_all=5000))
     for i in range(10):
         await kept.save(f"{i}" * 64, f"c{i}", "root", [Node("u", "root", "user", "x" * 1200, 1)], i)
     left = [i for i in range(10) if await ids(kept, f"{i}" * 64)]
@@ -213,7 +213,7 @@ async def test_too_many_bytes_in_all_make_room(store: Store) -> None:
 
 async def test_what_is_removed_leaves_no_message_behind(store: Store, data_dir: Path) -> None:
     """Messages go with their conversation."""
-    kept = StoredConversations(store, Bounds(per_owner=1))
+    kept = StoredConversations(store, ConversationSettings(max_count=1))
     for i in range(3):
         await kept.save(ALICE, f"c{i}", "root", turn("root", "1"), float(i))
     with sqlite3.connect(database_path(data_dir)) as connection:
@@ -223,7 +223,7 @@ async def test_what_is_removed_leaves_no_message_behind(store: Store, data_dir: 
 
 async def test_conversations_expire(store: Store) -> None:
     """Unused ones after their time, hidden ones after theirs; 0 keeps for ever."""
-    kept = StoredConversations(store, Bounds(expiry=90 * DAY))
+    kept = StoredConversations(store, ConversationSettings(keep=90))
     for name in ("old", "hidden", "used"):
         await kept.save(ALICE, name, "root", turn("root", "1"), 0.0)
     await kept.hide(ALICE, "hidden", 1.0)
@@ -234,7 +234,7 @@ async def test_conversations_expire(store: Store) -> None:
     await kept.save(ALICE, "used", "root", turn("a1", "2"), 60 * DAY)
     await kept.save(ALICE, "newer", "root", turn("root", "1"), 91 * DAY)
     assert sorted(await ids(kept, ALICE)) == ["new", "newer", "used"]
-    forever = StoredConversations(store, Bounds(expiry=0))
+    forever = StoredConversations(store, ConversationSettings(keep=0))
     await forever.save(ALICE, "newest", "root", turn("root", "1"), 9000 * DAY)
     assert sorted(await ids(forever, ALICE)) == ["new", "newer", "newest", "used"]
 
@@ -243,6 +243,6 @@ async def test_a_turn_of_a_conversation_that_is_gone_is_not_kept_in_pieces(
     store: Store,
 ) -> None:
     """If room was made while it ran, its answer has nothing to hang under."""
-    kept = StoredConversations(store, Bounds())
+    kept = StoredConversations(store, ConversationSettings())
     await kept.save(ALICE, "gone", "root", turn("a1", "2"), 1.0)
     assert await ids(kept, ALICE) == []

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import msgspec
 
+from chatgpt_to_api.config.settings import ConversationSettings
 from chatgpt_to_api.dialects.conversation.door import CONVERSATION_PATHS, DOOR
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
@@ -28,7 +29,7 @@ from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
 from chatgpt_to_api.server.protocol import protocol_for
-from chatgpt_to_api.store.conversations import Bounds, StoredConversations
+from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.secrets import Cipher
 from support.gateway_process import Answer, fetch
@@ -86,7 +87,7 @@ async def conversation_server(
     server = ConversationServer()
     store = await Store.open(data_dir, Cipher(bytes(32), "a test"))
     conversations = Conversations(
-        StoredConversations(store, Bounds()),
+        StoredConversations(store, ConversationSettings()),
         UnsavedConversations(),
         wall=lambda: 1_700_000_000.25,
         new_id=lambda: str(uuid4()),

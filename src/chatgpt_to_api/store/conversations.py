@@ -2,7 +2,7 @@
 
 Titles and messages are somebody's private words, so they are sealed like secrets; ids, times and
 sizes are not. Every query names the owner: a conversation of another owner does not exist.
-What is kept is bounded by :class:`Bounds`; the longest unused conversations make room.
+What is kept is bounded by the settings; the longest unused conversations make room.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from chatgpt_to_api.chat.events import FinishReason
 from chatgpt_to_api.chat.request import Role
 from chatgpt_to_api.chat.tree import Node, Summary, Tree, walk
+from chatgpt_to_api.config.settings import ConversationSettings
 from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.errors import StoreUnavailable, WrongKey
 from chatgpt_to_api.store.tables import conversation_nodes as nodes_table
@@ -44,21 +45,7 @@ SWEEP_AT_ONCE: Final = 200
 """Most conversations one sweep removes: nobody's turn shall wait for a large one."""
 
 RECOUNT_AT: Final = 64
-"""All bytes are counted anew when this part of ``bytes_in_all`` was added: one 64th."""
-
-
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is kept. ``expiry`` is in seconds since a conversation's last turn, 0 for ever.
-
-    ``nodes`` is the longest single conversation, in messages; the others count conversations and
-    sealed bytes.
-    """
-
-    expiry: float = 90 * DAY
-    nodes: int = 2000
-    per_owner: int = 1000
-    bytes_per_owner: int = 64 * 1024 * 1024
-    bytes_in_all: int = 1024 * 1024 * 1024
+"""All bytes are counted anew when this part of ``max_bytes_in_all`` was added: one 64th."""
 
 
 class Thread(msgspec.Struct, frozen=True):
@@ -90,7 +77,7 @@ _READ_SEALED: Final = msgspec.json.Decoder(_Sealed)
 class StoredConversations:
     """Reads and writes conversations. Times are Unix seconds, handed in."""
 
-    def __init__(self, store: Store, bounds: Bounds) -> None:
+    def __init__(self, store: Store, bounds: ConversationSettings) -> None:
         self.bounds = bounds
         self._store = store
         # Both are used on the one thread that writes.
@@ -286,8 +273,8 @@ class StoredConversations:
         if sweep:
             self._swept = now
             expired = table.c.hidden < now - HIDDEN_FOR
-            if bounds.expiry:
-                expired = or_(expired, table.c.updated < now - bounds.expiry)
+            if bounds.keep:
+                expired = or_(expired, table.c.updated < now - bounds.keep * DAY)
             gone = select(table.c.id).where(expired, others).limit(SWEEP_AT_ONCE)
             _remove(connection, connection.execute(gone).scalars())
         mine = table.c.owner == owner
@@ -296,13 +283,13 @@ class StoredConversations:
         _remove_oldest(
             connection,
             and_(mine, others),
-            count - bounds.per_owner,
-            size - bounds.bytes_per_owner,
+            count - bounds.max_count,
+            size - bounds.max_bytes,
         )
-        if sweep or self._added >= bounds.bytes_in_all // RECOUNT_AT:
+        if sweep or self._added >= bounds.max_bytes_in_all // RECOUNT_AT:
             self._added = 0
             _, size = connection.execute(counts).one()
-            _remove_oldest(connection, others, 0, size - bounds.bytes_in_all)
+            _remove_oldest(connection, others, 0, size - bounds.max_bytes_in_all)
 
     # -- sealing -----------------------------------------------------------------------------
 
