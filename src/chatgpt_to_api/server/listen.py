@@ -181,7 +181,7 @@ class _Server(uvicorn.Server):
             await asyncio.wait(tasks)
 
 
-async def _nothing(*message: object) -> None:  # noqa: ARG001
+async def _nothing(_scope: object, _receive: object, _send: object) -> None:
     raise RuntimeError("requests do not come this way")
 
 
