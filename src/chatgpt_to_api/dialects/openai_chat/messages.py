@@ -178,13 +178,20 @@ class FunctionPiece(msgspec.Struct, gc=False):
     arguments: str | dict[str, Raw] | None = None
 
 
+class CustomPiece(msgspec.Struct, gc=False):
+    """A piece of a freeform call."""
+
+    name: str | None = None
+    input: str | None = None
+
+
 class ToolCallPiece(msgspec.Struct, gc=False):
     """A piece of one tool call of a chunk, or a whole one of a reply."""
 
     index: int | None = None
     id: str | None = None
     function: FunctionPiece | None = None
-    custom: CustomCall | None = None
+    custom: CustomPiece | None = None
 
 
 class Delta(msgspec.Struct, gc=False):

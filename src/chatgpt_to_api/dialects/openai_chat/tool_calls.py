@@ -57,7 +57,7 @@ class ToolCalls:
     def piece(self, piece: ToolCallPiece) -> list[ChatEvent]:
         """Take a piece. Raises LatePiece."""
         if piece.custom is not None:
-            name, arguments = piece.custom.name, piece.custom.input
+            name, arguments = piece.custom.name or "", piece.custom.input or ""
         else:
             name, arguments = _function(piece)
         call_id = piece.id or ""
