@@ -145,7 +145,7 @@ class Unavailable(GatewayError):
 
 
 class UpstreamRejected(GatewayError):
-    """The upstream refused the request itself (400, 404, 409, 413, 422); the status is passed on."""
+    """The upstream refused the request itself (400, 404, 409, 413, 422); that status is kept."""
 
     kind = "invalid_request_error"
     code = "upstream_rejected"
@@ -172,7 +172,7 @@ class UpstreamFailed(GatewayError):
 
 
 class UpstreamDenied(UpstreamFailed):
-    """The upstream refused our credential (401, 402, 403): the operator's business, not the caller's."""
+    """The upstream refused our credential (401, 402, 403): for the operator to mend."""
 
     code = "upstream_denied"
 

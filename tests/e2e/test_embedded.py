@@ -1,0 +1,111 @@
+"""A laptop and nothing else: the command, the embedded model, curl and the official SDK."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from support.embedded_model import give_model
+from support.gateway_process import GatewayProcess, gateway_process, wait_until
+
+QUESTION = (
+    '{"model": "text-davinci-002-render-sha", "max_tokens": 12, '
+    '"messages": [{"role": "user", "content": "你是什么模型,是GPT3.5吗"}]}'
+)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway with nothing configured."""
+    data_dir = tmp_path_factory.mktemp("embedded") / "data"
+    give_model(data_dir)
+    with gateway_process(data_dir, EMBEDDED_MODEL="") as running:
+        yield running
+
+
+def test_the_start_prints_a_curl_that_works(gateway: GatewayProcess) -> None:
+    """The printed line, pasted into a shell, answers with text of the real model."""
+    port = gateway.port
+    wait_until(lambda: "curl http" in gateway.text)
+    [line] = [line.strip() for line in gateway.output if "curl http" in line]
+    assert f":{port}/v1/chat/completions" in line
+    shell = shutil.which("sh")
+    assert shell is not None
+    done = subprocess.run(
+        [shell, "-c", line.replace("curl ", "curl -sS --noproxy '*' ")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    answer = json.loads(done.stdout)
+    assert answer["object"] == "chat.completion"
+    assert answer["choices"][0]["message"]["content"].strip()
+    assert len(gateway.output) <= 12
+
+
+def test_the_guides_model_name_is_answered_by_the_embedded_model(gateway: GatewayProcess) -> None:
+    """A well-known name gets an answer, and the reply says which model really gave it."""
+    answer = gateway.fetch("/v1/chat/completions", method="POST", body=QUESTION, timeout=300).json
+    assert answer["model"] == "smollm2-135m-instruct"
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 12
+
+
+def test_the_sdk_streams_from_it(gateway: GatewayProcess) -> None:
+    """Streaming, by the official package."""
+    with openai.OpenAI(base_url=gateway.url("/v1"), api_key="x", max_retries=0) as sdk:
+        stream = sdk.chat.completions.create(
+            model="gpt-4o",
+            messages=[{"role": "user", "content": "Say hello."}],
+            stream=True,
+            max_tokens=8,
+            stream_options={"include_usage": True},
+        )
+        chunks = list(stream)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices).strip()
+    assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 8
+
+
+def test_it_answers_the_conversation_protocol_too(gateway: GatewayProcess) -> None:
+    """The same model behind our own conversation backend, asked in OpenAI style."""
+    body = '{"model": "gpt-4", "messages": [{"role": "user", "content": "Say hello."}]}'
+    missing = gateway.fetch("/chatgpt/conversation", method="POST", body=body)
+    assert (missing.status, missing.json) == (401, {"errorMessage": "Missing accessToken."})
+    answer = gateway.fetch(
+        "/chatgpt/conversation",
+        method="POST",
+        body=body,
+        headers={"Authorization": "Bearer whoever"},
+        timeout=300,
+    )
+    events = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    assert json.loads(events[-2])["message"]["content"]["parts"][0].strip()
+
+
+def test_the_first_page_says_what_is_ready(gateway: GatewayProcess) -> None:
+    """GET / explains itself to curl and to a browser; nothing secret shows."""
+    plain = gateway.fetch("/")
+    assert "ready" in plain.text and "curl http" in plain.text
+    page = gateway.fetch("/", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert gateway.fetch("/ping").json == {"message": "pong"}
+    assert gateway.fetch("/readyz").status == 200
+
+
+def test_nothing_is_left_running(tmp_path: Path) -> None:
+    """SIGTERM ends the model's process with the gateway's."""
+    give_model(tmp_path / "data")
+    with gateway_process(tmp_path / "data", EMBEDDED_MODEL="on") as gateway:
+        wait_until(lambda: gateway.fetch("/readyz").status == 200, 120)
+        children = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children")
+        pids = children.read_text().split() if children.exists() else []
+        assert gateway.stop() == 0
+        for pid in pids:
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
