@@ -108,6 +108,24 @@ async def test_serving_ends_when_its_task_is_cancelled() -> None:
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_accepted_connections_are_probed_for_life() -> None:
+    """A client that vanished without a word is found gone."""
+    front = make_front()
+    sockets = bind("127.0.0.1", 0)
+    started = asyncio.Event()
+    task = asyncio.create_task(serve(front, sockets, drain=0, started=started.set))
+    await started.wait()
+    wire = Wire(*await asyncio.open_connection(*sockets[0].getsockname()))
+    assert (await wire.ask(post())).status == 200
+    (connection,) = front.roster._open
+    sock = connection.transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 def test_port_0_is_a_free_port_the_same_for_every_address() -> None:
     """``localhost`` may be two addresses; one URL must do."""
     sockets = bind("localhost", 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
+import random
 from collections.abc import Sequence
 
 import aiohttp
@@ -12,6 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from structlog.testing import capture_logs
 
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.caller import Caller
@@ -107,6 +110,62 @@ async def test_a_slow_request_holds_back_the_ones_behind_it() -> None:
         gate.set()
         assert (await wire.reply()).body == b"slow"
         assert (await wire.reply()).body == b"next"
+
+
+async def test_a_flood_of_pipelined_requests_ends_the_connection() -> None:
+    """What waits on one connection is bounded in number, not only in bytes."""
+    gate = asyncio.Event()
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        await exchange.body(10)
+        exchange.on_gone(gate.set)
+        await gate.wait()
+
+    async with door_server(handle, limits=Limits(requests_ahead=10)) as server:
+        wire = await server.connect()
+        wire.send(post() * 11)
+        await until(lambda: bool(server.state.tasks))
+        wire.send(post())
+        await gate.wait()
+        assert await wire.closed()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_no_bytes_break_the_server(seed: int) -> None:
+    """Damaged requests are answered with a 4xx or by the end, and leave nothing behind."""
+    chance = random.Random(seed)
+    chunked = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    whole_ones = [
+        post(b'{"a": 1}', "Expect: 100-continue"),
+        post(b"{}", "Connection: Upgrade", "Upgrade: h2c"),
+        chunked + b"3\r\nabc\r\n0\r\n\r\n",
+        post(b"{}", version="1.0") + post(b"{}"),
+        post(b"x" * 300, path="/here") + post(b"{}", "Connection: close") + post(b"{}"),
+    ]
+    with capture_logs() as logs:
+        async with door_server(routes=behind, limits=Limits(body=200, linger_silence=1)) as server:
+            for _ in range(60):
+                damaged = bytearray(chance.choice(whole_ones))
+                for _ in range(chance.randint(0, 4)):
+                    at = chance.randrange(len(damaged))
+                    damaged[at : at + chance.randint(0, 2)] = chance.randbytes(chance.randint(0, 3))
+                wire = await server.connect()
+                cut = chance.randrange(len(damaged))
+                wire.send(bytes(damaged[:cut]))
+                await wire.writer.drain()
+                wire.send(bytes(damaged[cut:]))
+                wire.half_close()
+                said = b""
+                with contextlib.suppress(ConnectionError):
+                    while data := await wire.reader.read(1 << 16):
+                        said += data
+                assert said == b"" or said.startswith(b"HTTP/1.1 ")
+                assert b" 500 " not in said
+                wire.close()
+            assert (await server.ask(post(b"{}"))).status == 200
+            await until(lambda: not server.state.connections)
+            assert not server.state.tasks
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 @pytest.mark.parametrize("cut", [1, 7, 64])

@@ -221,7 +221,7 @@ class HttpExchange:
             raise ClientGone
         if self.expecting:
             self.expecting = False
-            if not self.received:
+            if not self.received and not self.started:
                 self._connection.transport.write(CONTINUE)
         self._connection.resume_reading()
 

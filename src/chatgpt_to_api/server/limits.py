@@ -17,8 +17,9 @@ class Limits(msgspec.Struct, frozen=True):
     header fields. ``head_time``: longest time a head may take as a whole. ``silence``: longest
     pause inside a body. ``idle``: how long a connection is kept between requests. ``stall``:
     longest time a client may take nothing of what waits for it. ``ahead``: bytes of further
-    requests that are read while one is being answered. ``swallow``: rest of a body that is read
-    and dropped so that the connection can go on. ``linger``, ``linger_silence``,
+    requests that are read while one is being answered, ``requests_ahead``: how many of them there
+    may be; one more ends the connection. ``swallow``: rest of a body that is read and dropped so
+    that the connection can go on. ``linger``, ``linger_silence``,
     ``linger_bytes``: after a reply that ends the connection while the client still sends, how long
     (in all, and without a byte) and how much is read and dropped, so that the reply arrives
     instead of a reset. ``peer_connections``: open connections of one address.
@@ -33,6 +34,7 @@ class Limits(msgspec.Struct, frozen=True):
     idle: float = 75.0
     stall: float = 60.0
     ahead: int = 64 * 1024
+    requests_ahead: int = 256
     swallow: int = 1024 * 1024
     linger: float = 30.0
     linger_silence: float = 5.0

@@ -186,12 +186,14 @@ async def _nothing(_scope: object, _receive: object, _send: object) -> None:
 
 
 def _bound(family: int, address: tuple[str | int, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named outright: asyncio sends small writes at once (TCP_NODELAY) only on what says it is TCP.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform == "win32":  # there SO_REUSEADDR would let two programs share a port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _notice_vanished_peers(sock)
         if family == socket.AF_INET6:
             everywhere = address[0] == "::"
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not everywhere)
@@ -203,6 +205,18 @@ def _bound(family: int, address: tuple[str | int, ...]) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _notice_vanished_peers(sock: socket.socket) -> None:
+    """Let the system probe silent connections; those that are accepted inherit it.
+
+    A client whose machine lost power or network says nothing more, not even goodbye: it is found
+    gone after about two minutes, and its request is stopped.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _port(sockets: Sequence[socket.socket]) -> int:

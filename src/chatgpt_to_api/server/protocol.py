@@ -232,9 +232,11 @@ class HttpProtocol(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._replay(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            log.exception("reading a request failed", peer=self.peer)
+            if self._upgrading:
+                self._replay(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _TooManyAhead):
+                log.exception("reading a request failed", peer=self.peer)
             self.cut()
         except httptools.HttpParserError as error:
             self._malformed(error)
@@ -364,8 +366,10 @@ class HttpProtocol(asyncio.Protocol):
     def _queue_up(self, exchange: HttpExchange) -> None:
         if self._active is None:
             self._begin(exchange)
-        else:
+        elif len(self._queue) < self.limits.requests_ahead:
             self._queue.append(exchange)
+        else:
+            raise _TooManyAhead
 
     def _begin(self, exchange: HttpExchange) -> None:
         self._active = exchange
@@ -561,6 +565,10 @@ class HttpProtocol(asyncio.Protocol):
                     f"Nothing more of the request body came for {self.limits.silence:g} s."
                 )
             )
+
+
+class _TooManyAhead(Exception):
+    """A client sends requests faster than any honest one could want answers."""
 
 
 def protocol_for(front: Front) -> type[HttpProtocol]:
