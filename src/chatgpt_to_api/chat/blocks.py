@@ -1,7 +1,7 @@
 """The block tracker: the only way a decoder opens, feeds and ends blocks.
 
-Most of what breaks clients behind gateways is a block born twice, never ended, or fed after its end.
-Every decoder sends its pieces through a tracker, which makes any other order impossible.
+Most of what breaks clients behind gateways is a block born twice, never ended, or fed after its
+end. Every decoder sends its pieces through a tracker, which makes any other order impossible.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class UsageReported(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """One choice is complete; no block of it is open. ``stop_sequence`` is the stop string that hit."""
+    """One choice is complete, no block of it open. ``stop_sequence``: the stop string that hit."""
 
     reason: FinishReason
     choice: int = 0

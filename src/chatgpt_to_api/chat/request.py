@@ -154,9 +154,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a model, whatever dialect it came in.
 
     ``extras`` keeps, under the client dialect's own names, every parameter that has no canonical
-    field and was really given (no nulls): an upstream of the same dialect passes them on, others list
-    them as ignored. ``continuation`` is set by a decoder's ``follow_up`` only; then ``messages``
-    is what was asked before and is not sent again.
+    field and was really given (no nulls): an upstream of the same dialect passes them on, others
+    list them as ignored. ``continuation`` is set by a decoder's ``follow_up`` only; then
+    ``messages`` is what was asked before and is not sent again.
     """
 
     model: str

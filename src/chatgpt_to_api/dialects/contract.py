@@ -42,20 +42,34 @@ class Asked(Protocol):
     """
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """Name of the model asked for."""
+        ...
+
     @property
-    def stream(self) -> bool: ...
+    def stream(self) -> bool:
+        """Whether the reply is to be streamed."""
+        ...
+
     @property
     def include_usage(self) -> bool:
         """Whether the client asked to see usage in its stream."""
         ...
 
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """How many choices are asked for."""
+        ...
+
     @property
-    def affinity(self) -> bytes: ...
+    def affinity(self) -> bytes:
+        """A stable session key the dialect itself offers, b"" without one."""
+        ...
+
     @property
-    def opening(self) -> bytes: ...
+    def opening(self) -> bytes:
+        """What identifies the conversation by its beginning, b"" for a first turn."""
+        ...
 
     def request(self) -> ChatRequest:
         """Translate lane: the whole request in canonical form. Raises InvalidRequest."""
@@ -67,7 +81,7 @@ class Asked(Protocol):
 
 
 class ReplyEncoder(Protocol):
-    """Client side of one reply. Streaming uses ``feed`` and ``failure``, whole replies ``complete``."""
+    """Client side of one reply. A stream uses ``feed`` and ``end``, a whole reply ``complete``."""
 
     def headers(self) -> Headers:
         """Content type and the like of a streamed reply."""
@@ -122,10 +136,11 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
 
     ``credential``: ``invalid`` until replaced; ``cool`` for ``cool_for`` seconds; ``backoff``:
     cool with doubling waits because the upstream gave no time. ``only_model`` limits both to the
-    model asked for. ``upstream``: ``cool`` the whole upstream for ``cool_for`` seconds, or ``count``
-    for its circuit breaker. ``retry``: ``never``; ``next_credential`` at once; ``again`` with backoff
-    (any credential, then the next candidate); ``next_candidate`` (this upstream is useless now).
-    ``reason`` is a short phrase for people, kept with the cool-down; it never holds a secret.
+    model asked for. ``upstream``: ``cool`` the whole upstream for ``cool_for`` seconds, or
+    ``count`` for its circuit breaker. ``retry``: ``never``; ``next_credential`` at once; ``again``
+    with backoff (any credential, then the next candidate); ``next_candidate`` (this upstream is
+    useless now). ``reason`` is a short phrase for people, kept with the cool-down; it never holds
+    a secret.
     """
 
     error: GatewayError
@@ -145,7 +160,9 @@ class ReplyDecoder(Protocol):
     """
 
     @property
-    def fault(self) -> UpstreamFault | None: ...
+    def fault(self) -> UpstreamFault | None:
+        """What a failure means, None while there is none."""
+        ...
 
     def feed(self, data: bytes) -> list[ChatEvent]:
         """Take the next bytes, cut anywhere; any chunking gives the same meaning."""
@@ -192,21 +209,34 @@ class Passed(msgspec.Struct, frozen=True):
 class Scanner(Protocol):
     """Relay lane: reads along a same-dialect reply and passes its bytes on.
 
-    Before the first content an in-band error is reported by ``failed`` (and ``fault``) and not passed
-    on. ``data`` always ends at an event border in a stream, so the gateway may put an error event or
-    a keep-alive after it.
+    Before the first content an in-band error is reported by ``failed`` (and ``fault``) and not
+    passed on. ``data`` always ends at an event border in a stream, so the gateway may put an error
+    event or a keep-alive after it.
     """
 
     @property
-    def usage(self) -> Usage | None: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def fault(self) -> UpstreamFault | None: ...
-    @property
-    def done(self) -> bool: ...
+    def usage(self) -> Usage | None:
+        """The usage that was reported so far."""
+        ...
 
-    def feed(self, data: bytes) -> Passed: ...
+    @property
+    def model(self) -> str:
+        """The model that really answers, "" until it was said."""
+        ...
+
+    @property
+    def fault(self) -> UpstreamFault | None:
+        """What a failure before the content means."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the dialect's own end was seen."""
+        ...
+
+    def feed(self, data: bytes) -> Passed:
+        """Take the next bytes of the reply."""
+        ...
 
     def eof(self) -> Passed:
         """The body has ended; without the dialect's end that is a failure."""
@@ -225,7 +255,9 @@ class Upstream(Protocol):
         """
         ...
 
-    def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest: ...
+    def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:
+        """The call that asks ``request`` of ``model``, as named there, with ``access``."""
+        ...
 
     def decoder(self, request: ChatRequest, head: ReplyHead) -> ReplyDecoder:
         """A decoder for a 2xx reply; a 200 that is JSON and not a stream is its business too."""
