@@ -23,6 +23,18 @@ class Exit(IntEnum):
     """Something needed is not there: the port, the data folder, the model, a running gateway."""
     REFUSED = 5
     """The gateway said no: a wrong password, a refused request."""
+    BUG = 70
+    """Something nobody foresaw went wrong; with -v the whole trace is shown."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+CODES = (
+    "Exit codes: 0 well; 1 something was found wrong; 2 wrong usage; 3 wrong configuration; "
+    "4 something needed is not there (the port, the data folder, the model, a gateway); "
+    "5 the gateway refused; 70 a bug; 130 interrupted."
+)
+"""The codes in words, for the end of every help text."""
 
 
 def stop(code: Exit, *lines: str) -> NoReturn:

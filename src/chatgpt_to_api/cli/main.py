@@ -1,21 +1,55 @@
-"""The command ``chatgpt-to-api``: its subcommands."""
+"""The command ``chatgpt-to-api``: its subcommands, and what becomes of an error nobody foresaw."""
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import typer
 
-from chatgpt_to_api.cli import serve
+from chatgpt_to_api.cli.exits import CODES, Exit
+from chatgpt_to_api.cli.lazy import LazyCommands
+
+_ROOM = "chatgpt_to_api.cli"
+
+
+class _Commands(LazyCommands):
+    modules = {  # noqa: RUF012  # declared a ClassVar where it comes from
+        name: f"{_ROOM}.{module}"
+        for name, module in {
+            "serve": "serve",
+        }.items()
+    }
+
 
 app = typer.Typer(
     name="chatgpt-to-api",
+    cls=_Commands,
     help="A self-hosted gateway between the API dialects your apps speak and the access you own.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 well; 1 something was found wrong; 2 wrong usage; 3 wrong "
-    "configuration; 4 something needed is not there; 5 the gateway refused.",
+    epilog=CODES,
 )
-app.command()(serve.serve)
+
+
+def _print_version(wanted: bool) -> None:  # typer calls it with the option's value
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Options that need no command."""
 
 
 @app.command()
@@ -28,4 +62,14 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except Exception as error:  # the outermost edge: told in a line, or raised
+        if {"-v", "--verbose"} & set(sys.argv):
+            raise
+        from chatgpt_to_api.wire.secret import scrubbed
+
+        said = f"{type(error).__name__}: {scrubbed(str(error))}"
+        print(f"chatgpt-to-api failed unexpectedly: {said}", file=sys.stderr)
+        print("With -v it shows the whole trace, for a report.", file=sys.stderr)
+        sys.exit(Exit.BUG)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatgpt_to_api.cli.exits import Exit, stop
-from chatgpt_to_api.cli.options import Config, DataDir, Verbose, settings
+from chatgpt_to_api.cli.exits import CODES, Exit, stop
+from chatgpt_to_api.cli.options import Config, DataDir, new_app, settings
 
 if TYPE_CHECKING:
     from chatgpt_to_api.assembly import Assembly
     from chatgpt_to_api.config.load import Loaded
 
 
+app = new_app()
+
+
+@app.command(epilog=CODES)
 def serve(
     config: Config = None,
     data_dir: DataDir = None,
@@ -25,15 +32,21 @@ def serve(
     port: Annotated[
         str | None, typer.Option("--port", "-p", help="Port to listen on.", show_default=False)
     ] = None,
-    verbose: Verbose = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Log every request; show the trace of an unexpected error."
+        ),
+    ] = False,
     log_format: Annotated[
-        str | None, typer.Option(help="text or json.", show_default=False)
+        str | None,
+        typer.Option(help="Form of the log lines: text or json.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the gateway.
+    """Run the gateway until Ctrl-C or SIGTERM.
 
-    Exit codes: 3 the configuration is wrong; 4 the port, the data folder or the embedded model
-    cannot be had.
+    Everything it needs to know can stand in the environment, a .env file, or config.toml in the
+    data folder; chatgpt-to-api config show tells every setting.
     """
     loaded = settings(
         config,
@@ -43,10 +56,11 @@ def serve(
         log__level="debug" if verbose else None,
         log__format=log_format,
     )
+    with _without_rich():
+        from chatgpt_to_api.telemetry.logs import configure_logs
     from chatgpt_to_api.local_model.errors import ModelUnavailable
     from chatgpt_to_api.server.listen import CannotListen, new_event_loop
     from chatgpt_to_api.store.errors import StoreError
-    from chatgpt_to_api.telemetry.logs import configure_logs
 
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
     loop = new_event_loop()
@@ -55,9 +69,26 @@ def serve(
     except (StoreError, CannotListen, ModelUnavailable) as error:
         stop(Exit.UNAVAILABLE, str(error))
     except KeyboardInterrupt:  # before the server took over the signals
-        raise typer.Exit(130) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None
     finally:
         loop.close()
+
+
+@contextlib.contextmanager
+def _without_rich() -> Iterator[None]:
+    """Let structlog believe that rich is absent.
+
+    It takes rich for coloured traces, which we do not print: 5 MB and 0.1 s of every start.
+    """
+    absent: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    if "rich" in absent:
+        yield
+        return
+    absent["rich"] = None
+    try:
+        yield
+    finally:
+        del absent["rich"]
 
 
 async def _serve(loaded: Loaded) -> None:
