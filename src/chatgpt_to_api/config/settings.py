@@ -239,7 +239,7 @@ class EmbeddedModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     ] = "auto"
     threads: Annotated[
         int,
-        env("CHATGPT_TO_API_MODEL_THREADS", "Threads it computes with; 0 is one per core.", ge=0),
+        env("CHATGPT_TO_API_MODEL_THREADS", "Threads it computes with; 0 is half the cores.", ge=0),
     ] = 0
     parallel: Annotated[
         int, env("CHATGPT_TO_API_MODEL_PARALLEL", "Answers it writes at once.", ge=1, le=64)
