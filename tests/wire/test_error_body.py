@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatgpt_to_api.wire.error_body import MAX_MESSAGE, read_error_body, read_error_value
+from chatgpt_to_api.wire.error_body import (
+    MAX_MESSAGE,
+    looks_like_challenge,
+    read_error_body,
+    read_error_value,
+)
 
 JSON = "application/json"
 
@@ -68,6 +73,13 @@ def test_a_web_page_is_told_from_an_error_by_type_or_by_its_beginning(
     read = read_error_body(content_type, body)
     assert read.is_html
     assert read.message in ("", "Just a moment...")
+
+
+def test_a_challenge_is_told_from_a_plain_error_page_by_its_words() -> None:
+    """A server's own 503 page says nothing about the address that asked."""
+    assert looks_like_challenge(b"<title>Just a moment...</title>")
+    assert looks_like_challenge(b"<p>Sorry, you have been blocked</p>")
+    assert not looks_like_challenge(b"<h1>503 Service Temporarily Unavailable</h1>")
 
 
 def test_the_object_the_message_stood_in_is_kept() -> None:

@@ -470,7 +470,13 @@ def test_an_event_that_makes_no_sense_is_a_failure(payload: bytes) -> None:
     assert len(error.text) < 500
 
 
-def test_a_reply_beyond_the_limit_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("index", [-1, 128, 10**12])
+def test_choices_are_as_many_as_can_be_asked_for(index: int) -> None:
+    """Whatever numbers a server makes up, what is kept of a reply is bounded."""
+    assert isinstance(failure(decode(text("a") + text("b", index=index))), UpstreamFailed)
+
+
+def test_a_reply_beyond_the_limit_is_a_failure() -> None:
     """Memory is bounded for streams and for objects."""
     reader = decoder()
     giant = b"data: " + b"x" * (upstream_reply.MAX_EVENT + 1)

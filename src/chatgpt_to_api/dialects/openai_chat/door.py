@@ -11,14 +11,11 @@ from msgspec import Raw
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder, error_object
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, canonical
+from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES, canonical
 from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, ChatMessage, present
 from chatgpt_to_api.dialects.openai_chat.problems import invalid, malformed, mistyped, too_deep
 from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import Header, HttpReply, RequestHead
-
-MAX_CHOICES: Final = 128
-"""Largest ``n``, as the vendor allows."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _EXAMPLE: Final = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'

@@ -43,6 +43,8 @@ from chatgpt_to_api.errors import InvalidRequest
 
 DIALECT: Final = "openai_chat"
 
+MAX_CHOICES: Final = 128
+"""Largest ``n``, as the vendor allows."""
 MAX_STOPS: Final = 16
 """Most stop strings; the vendor takes 4, some servers more."""
 MAX_STOP: Final = 1000

@@ -25,7 +25,7 @@ from chatgpt_to_api.chat.events import (
 from chatgpt_to_api.chat.request import ChatRequest, Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import UpstreamFault
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
+from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES
 from chatgpt_to_api.dialects.openai_chat.faults import (
     anything,
     challenge_page,
@@ -75,7 +75,6 @@ _MISSES: Final = 3
 """How many reads may fail to be plain text before the lean road is left for good."""
 
 Shape: TypeAlias = Literal["stream", "whole"]
-
 
 LEADING: Final = b"\xef\xbb\xbf \t\r\n"
 """What may stand before a body and says nothing: a byte order mark, white space."""
@@ -291,6 +290,8 @@ class ChatReplyDecoder:
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)
         if choice is None:
+            if not 0 <= index < MAX_CHOICES:
+                raise _Broken(nonsense(f"The upstream sent a choice numbered {index}."))
             choice = self._choices[index] = _Choice(index, self._reply_id)
         return choice
 
