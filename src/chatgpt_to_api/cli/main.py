@@ -18,6 +18,9 @@ class _Commands(LazyCommands):
         name: f"{_ROOM}.{module}"
         for name, module in {
             "serve": "serve",
+            "models": "models",
+            "model": "model",
+            "config": "config",
         }.items()
     }
 

@@ -110,6 +110,27 @@ class FolderLock:
         self.release()
 
 
+def find_holder(data_dir: Path) -> Holder | None:
+    """Return who holds ``data_dir`` now, None if nobody does; makes nothing.
+
+    Where the holder has not written itself down yet, its ``pid`` is 0.
+    """
+    path = data_dir / LOCK_NAME
+    try:
+        file = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return None  # what cannot be opened for writing, this user's gateway does not hold
+    try:
+        _lock(file)
+    except OSError:
+        return _read_holder(path) or Holder(pid=0)
+    else:
+        _unlock(file)
+        return None
+    finally:
+        os.close(file)
+
+
 def _read_holder(path: Path) -> Holder | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Holder)
