@@ -8,7 +8,7 @@ through a fast lane; the tests hold both roads equal.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import msgspec
 
@@ -16,31 +16,44 @@ from chatgpt_to_api.chat.events import ChatEvent, Failed, FinishReason
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.conversation import faults
-from chatgpt_to_api.dialects.conversation.documents import Change, Document, Documents, find
+from chatgpt_to_api.dialects.conversation.bodies import (
+    SPACE,
+    PlainBody,
+    compressed,
+    is_plain_body,
+    moved_to_websocket,
+)
+from chatgpt_to_api.dialects.conversation.changes import meaning
+from chatgpt_to_api.dialects.conversation.documents import Document, Documents, Path, find
 from chatgpt_to_api.dialects.conversation.lanes import Lane, delta_lane, snapshot_lane
 from chatgpt_to_api.dialects.conversation.reading import (
     CUT,
-    TELLING,
     NotJson,
     Rope,
-    as_text,
     read_flags,
     read_json,
     read_text,
 )
 from chatgpt_to_api.dialects.conversation.turn import Answer, Turn
 from chatgpt_to_api.errors import ReplyTooLong
-from chatgpt_to_api.wire.error_body import ErrorBody, read_error_body
+from chatgpt_to_api.wire.error_body import ErrorBody
 from chatgpt_to_api.wire.http import ReplyHead, header
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event
 
 _FINISH: Final[dict[str | None, FinishReason]] = {CUT: "length", "content_filter": "content_filter"}
 _SERVER_ERROR: Final = b"Internal Server Error"  # a bare line inside a stream
-_NOT_EVENTS: Final = b'{["<\x1f'  # what JSON, a web page, or gzip begins with; no event field does
-_SPACE: Final = b" \t\r\n\xef\xbb\xbf"  # white space, and the bytes of a byte order mark
 _GLIMPSE: Final = 400
 _TRIES: Final = 4
 """How many lanes may be built in vain before no more are: each costs as much as a few events."""
+
+
+class _Entered(msgspec.Struct, frozen=True, eq=False):
+    """A lane in use: whose text its events add to and, of a document, which of its strings."""
+
+    lane: Lane
+    answer: Answer
+    document: Document | None = None
+    rope: Rope | None = None
 
 
 class ConversationDecoder:
@@ -49,6 +62,30 @@ class ConversationDecoder:
     Feed it to the end of the body, or until it is ``done``; a connection that breaks is an end too.
     """
 
+    __slots__ = (
+        "_blocked",
+        "_body",
+        "_complete",
+        "_content_type",
+        "_continued",
+        "_documents",
+        "_ending",
+        "_glimpse",
+        "_handed_off",
+        "_held_back",
+        "_lane",
+        "_request",
+        "_sniffed",
+        "_splitter",
+        "_tries",
+        "_turn",
+        "conversation_id",
+        "done",
+        "dropped",
+        "fault",
+        "title",
+    )
+
     def __init__(self, request: ChatRequest, head: ReplyHead) -> None:
         self._request = request
         self._continued = request.continuation
@@ -56,15 +93,10 @@ class ConversationDecoder:
         self._splitter = SseSplitter()
         self._turn = Turn(self._continued)
         self._documents = Documents()
-        self._body: list[bytes] | None = None  # a reply that is no event stream
-        self._body_size = 0
+        self._body: PlainBody | None = None
         self._sniffed = False
         self._glimpse: bytes | None = b""
-        self._lane: Lane | None = None
-        self._lane_answer: Answer | None = None
-        self._lane_document: Document | None = None
-        self._lane_rope: Rope | None = None
-        self._lane_used = False
+        self._lane: _Entered | None = None
         self._tries = _TRIES
         self._blocked = False
         self._complete = False
@@ -82,7 +114,7 @@ class ConversationDecoder:
         """How many events meant nothing."""
         encoding = header(head.headers, b"content-encoding") or b"identity"
         if encoding.strip().lower() not in (b"identity", b""):
-            self._fail(_compressed())
+            self._fail(compressed())
 
     # -- what was found out ------------------------------------------------------------------------
 
@@ -137,7 +169,7 @@ class ConversationDecoder:
         try:
             if self._sniffed or self._sniff(data):
                 if self._body is not None:
-                    self._collect(data)
+                    self._body.feed(data)
                 else:
                     self._stream(data)
         except ReplyTooLong as error:
@@ -149,7 +181,7 @@ class ConversationDecoder:
         if not self.done:
             try:
                 if self._body is not None:
-                    self._judge(b"".join(self._body))
+                    self._whole_body(self._body.read())
                 else:
                     self._last_events()
             except ReplyTooLong as error:
@@ -167,21 +199,14 @@ class ConversationDecoder:
 
     def _sniff(self, data: bytes) -> bool:
         """Tell by its first byte whether the body is an event stream: its type is often wrong."""
-        first = data.lstrip(_SPACE)[:1]
+        first = data.lstrip(SPACE)[:1]
         if not first:
             self._splitter.whole(data)  # it knows what a byte order mark and blank lines are
             return False
         self._sniffed = True
-        if first in _NOT_EVENTS:
-            self._body = []
+        if is_plain_body(first):
+            self._body = PlainBody(self._content_type)
         return True
-
-    def _collect(self, data: bytes) -> None:
-        assert self._body is not None
-        self._body.append(data)
-        self._body_size += len(data)
-        if self._body_size > MAX_EVENT:
-            raise ReplyTooLong(limit=MAX_EVENT)
 
     def _stream(self, data: bytes) -> None:
         if self._glimpse is not None and len(self._glimpse) < _GLIMPSE:
@@ -196,10 +221,11 @@ class ConversationDecoder:
         """Read whole events: runs in the fast lane, the others one by one."""
         at, size = 0, len(block)
         while at < size and not self.done:
-            if self._lane is not None and size <= MAX_EVENT:  # no event in it is too long
-                text, stop = self._lane.run(block, at)
+            entered = self._lane
+            if entered is not None and size <= MAX_EVENT:  # no event in it is too long
+                text, stop = entered.lane.run(block, at)
                 if stop > at:
-                    self._ran(text)
+                    self._ran(entered, text)
                     at = stop
                     continue
             end = block.find(b"\n\n", at)
@@ -329,7 +355,7 @@ class ConversationDecoder:
 
     def _snapshot(self, event: dict[str, Any], message: dict[str, Any], raw: bytes | None) -> None:
         """A v0 event: a message as it stands now."""
-        self._leave_lane()
+        self._lane = None
         if self._foreign(event):
             return
         was_over = self._turn.over if event.get("error") else False
@@ -343,40 +369,30 @@ class ConversationDecoder:
 
     def _operation(self, event: dict[str, Any], size: int, raw: bytes | None) -> None:
         """A v1 event: an operation, or a batch of them, on a message that is being built."""
-        self._leave_lane()
+        self._lane = None
         document, changes = self._documents.apply(event, size)
         if document is None or not changes or not isinstance(document.root, dict):
             self.dropped += 1
             return
-        pieces: list[str] = []
-        text_changed = flags_changed = False
-        alone = len(changes) == 1
-        for change in changes:
-            path = change[1]
-            if _appends_text(change, document.root, alone=alone):
-                pieces.append(change[2])
-            elif len(path) < 2 or path[1] == "content":
-                text_changed = True
-            elif path[1] != "metadata" or len(path) == 2 or path[2] in TELLING:
-                flags_changed = True
+        found = meaning(changes, document.root)
         answer = self._turn.answer(document.key)
-        if text_changed or (flags_changed and answer is None):
+        if found.rewritten or (found.flagged and answer is None):
             self._look(document)
             return
         if answer is None:
             return
-        if flags_changed:
+        if found.flagged:
             self._turn.mark(document.key, read_flags(document.root["message"]))
-        if pieces:
-            self._turn.append(answer, "".join(pieces))
-            if raw is not None and alone:
-                self._learn_operations(answer, document, raw, event)
+        if found.appended:
+            self._turn.append(answer, found.appended)
+            if raw is not None and len(changes) == 1:
+                self._learn_operations(answer, document, changes[0][1], raw, event)
 
     def _look(self, document: Document) -> None:
         """Read a document anew, as the v0 event it amounts to."""
         root = document.root
+        document.key = ""
         if self._foreign(root):
-            document.key = ""
             return
         was_over = self._turn.over
         message = root.get("message")
@@ -393,41 +409,29 @@ class ConversationDecoder:
 
     def _learn_snapshots(self, answer: Answer, raw: bytes, event: dict[str, Any]) -> None:
         if self._tries and self._turn.speaks_last(answer):
-            self._enter(snapshot_lane(raw, event), answer, None, None)
+            self._tries -= 1
+            lane = snapshot_lane(raw, event)
+            self._lane = _Entered(lane, answer) if lane is not None else None
 
     def _learn_operations(
-        self, answer: Answer, document: Document, raw: bytes, event: dict[str, Any]
+        self, answer: Answer, document: Document, path: Path, raw: bytes, event: dict[str, Any]
     ) -> None:
         if not self._tries or not self._turn.speaks_last(answer):
             return
-        parts = document.root["message"]["content"].get("parts")
-        rope = parts[-1] if isinstance(parts, list) and parts else None
-        if isinstance(rope, Rope):
-            self._enter(delta_lane(raw, event), answer, document, rope)
-
-    def _enter(
-        self, lane: Lane | None, answer: Answer, document: Document | None, rope: Rope | None
-    ) -> None:
         self._tries -= 1
-        if lane is not None:
-            self._lane, self._lane_answer = lane, answer
-            self._lane_document, self._lane_rope = document, rope
-            self._lane_used = False
+        lane = delta_lane(raw, event)
+        rope = find(document.root, path)
+        if lane is not None and isinstance(rope, Rope):
+            self._lane = _Entered(lane, answer, document, rope)
 
-    def _leave_lane(self) -> None:
-        self._lane = None
-
-    def _ran(self, text: str) -> None:
+    def _ran(self, entered: _Entered, text: str) -> None:
         """A run of events added ``text`` to the answer of the lane."""
-        assert self._lane_answer is not None
-        if not self._lane_used:
-            self._lane_used = True
-            self._tries = _TRIES
+        self._tries = _TRIES
         if text:
-            if self._lane_document is not None and self._lane_rope is not None:
-                self._lane_rope.add(text)
-                self._documents.added(self._lane_document, len(text))
-            self._turn.append(self._lane_answer, text)
+            if entered.document is not None and entered.rope is not None:
+                entered.rope.add(text)
+                self._documents.added(entered.document, len(text))
+            self._turn.append(entered.answer, text)
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -448,7 +452,7 @@ class ConversationDecoder:
                 )
             )
         elif self._handed_off:
-            self._fail(_handed_off())
+            self._fail(moved_to_websocket())
         else:
             self._fail(
                 faults.broken(
@@ -458,13 +462,22 @@ class ConversationDecoder:
                 )
             )
 
+    def _whole_body(self, found: dict[str, Any] | UpstreamFault) -> None:
+        """A reply that is no event stream has come whole."""
+        if isinstance(found, UpstreamFault):
+            self._fail(found)
+            return
+        self._snapshot(found, found["message"], None)
+        if not self.done:
+            self._ended()
+
     def _end_of_body(self) -> None:
         """The body ended without a word that the reply is complete."""
         self._turn.close()
         if self._complete or self._turn.over or self._blocked:
             self._ended()
         elif self._handed_off:
-            self._fail(_handed_off())
+            self._fail(moved_to_websocket())
         else:
             self._fail(
                 faults.broken(
@@ -478,7 +491,7 @@ class ConversationDecoder:
         """What the reply said, where it was plain text and never an event."""
         if not self._glimpse:
             return None
-        line = self._glimpse.lstrip(_SPACE).split(b"\n", 1)[0].split(b"\r", 1)[0]
+        line = self._glimpse.lstrip(SPACE).split(b"\n", 1)[0].split(b"\r", 1)[0]
         if line.startswith((b":", b"data", b"event", b"id:", b"retry")):
             return None
         return ErrorBody(line[:200].decode("utf-8", "replace"))
@@ -502,75 +515,9 @@ class ConversationDecoder:
         self.fault = fault
         self._ending = [Failed(fault.error)]
 
-    def _judge(self, body: bytes) -> None:
-        """Read a body that is no event stream."""
-        said = read_error_body(self._content_type, body)
-        if body.lstrip(_SPACE).startswith(b"\x1f"):
-            self._fail(_compressed())
-            return
-        if said.is_html or body.lstrip(_SPACE).startswith(b"<"):
-            self._fail(faults.challenge_page("with status 200"))
-            return
-        try:
-            value = read_json(body.strip(_SPACE))
-        except NotJson:
-            value = None
-        if isinstance(value, dict) and "wss_url" in value:
-            self._fail(
-                faults.unsupported(
-                    "The conversation backend wants to answer over a websocket, which the gateway "
-                    "does not use."
-                )
-            )
-        elif isinstance(value, dict) and isinstance(value.get("message"), dict):
-            self._dispatch(b"", body.strip(_SPACE), None)
-            if not self.done:
-                self._ended()
-        elif isinstance(value, dict):
-            self._fail(faults.fault_of_complaint(value))
-        else:
-            self._fail(
-                faults.broken(
-                    "The conversation backend's reply is no event stream.",
-                    "upstream_unreadable",
-                    said,
-                )
-            )
-
-
-def _appends_text(change: Change, root: dict[str, Any], *, alone: bool) -> bool:
-    """Whether a change adds to the very end of a message's text, or of what it thinks."""
-    op, path, value = change
-    if op != "append" or path[:2] != ("message", "content") or not isinstance(value, str):
-        return False
-    if len(path) == 4 and path[2] == "parts":
-        parts = find(root, path[:-1])
-        return _is_last(path[3], parts) and isinstance(parts[-1], str | Rope)
-    if len(path) == 5 and path[2] == "thoughts" and path[4] == "content" and alone:
-        thoughts = find(root, path[:-2])
-        # With its first words a thought is set apart from the one before.
-        return _is_last(path[3], thoughts) and len(as_text(thoughts[-1]["content"])) > len(value)
-    return False
-
-
-def _is_last(at: str, entries: Any) -> TypeGuard[list[Any]]:
-    return isinstance(entries, list) and bool(entries) and at == str(len(entries) - 1)
-
 
 def _complaint(event: dict[str, Any]) -> dict[str, Any] | None:
     """The error of an event with the code that may stand beside it, None where it has none."""
     if not event.get("error"):
         return None
     return {"error": event["error"], "code": event.get("error_code")}
-
-
-def _compressed() -> UpstreamFault:
-    return faults.unsupported(
-        "The conversation backend sent a compressed reply, which it was not asked for."
-    )
-
-
-def _handed_off() -> UpstreamFault:
-    return faults.unsupported(
-        "The conversation backend moved its answer to a websocket, which the gateway does not use."
-    )
