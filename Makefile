@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format bench lock clean
+.PHONY: help setup run test lint format docs bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,6 +56,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+## docs: write the tables of settings and commands in docs/ anew
+docs: setup
+	$(BIN)/python docs/generate.py
 
 ## bench: measure speed and memory beside nginx
 bench: setup
