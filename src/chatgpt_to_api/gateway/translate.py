@@ -122,7 +122,9 @@ class _Call:
                 last = events[-1]
                 if type(last) is Failed:
                     self._take(events[:-1])
-                    return decoder.fault
+                    # What fails after a stop string has ended the answer fails for nobody.
+                    over = self._emulated is not None and self._emulated.finished
+                    return None if over else decoder.fault
                 self._take(events)
                 if delivery.committed:
                     keeper.wrote(delivery)
