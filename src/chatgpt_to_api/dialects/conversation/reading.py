@@ -31,6 +31,7 @@ TELLING: Final = frozenset(
 )
 """The keys of a message's metadata that are read; most that come say nothing here."""
 
+_BUNDLE: Final = 64
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -151,25 +152,33 @@ def read_text(message: Mapping[str, Any], kind: Kind) -> str:
 
 
 class Rope:
-    """A string that grows at its end, without being copied for every piece."""
+    """A string that grows at its end, without being copied for every piece.
 
-    __slots__ = ("_pieces", "size")
+    Small pieces are joined a few at a time: a string for every token would be mostly overhead.
+    """
+
+    __slots__ = ("_joined", "_pieces", "size")
 
     def __init__(self, text: str = "") -> None:
-        self._pieces = [text] if text else []
+        self._joined = [text] if text else []
+        self._pieces: list[str] = []
         self.size = len(text)
 
     def add(self, piece: str) -> None:
         """Append ``piece``."""
-        self._pieces.append(piece)
         self.size += len(piece)
+        self._pieces.append(piece)
+        if len(self._pieces) >= _BUNDLE:
+            self._joined.append("".join(self._pieces))
+            self._pieces.clear()
 
     @property
     def text(self) -> str:
         """The whole string."""
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+        if self._pieces or len(self._joined) > 1:
+            self._joined = ["".join(self._joined) + "".join(self._pieces)]
+            self._pieces.clear()
+        return self._joined[0] if self._joined else ""
 
 
 def as_text(value: object) -> str:
