@@ -14,6 +14,7 @@ from chatgpt_to_api.chat.request import (
     ChatRequest,
     Message,
     NamedTool,
+    Sampling,
 )
 from chatgpt_to_api.dialects.contract import Ids, UpstreamFault
 from chatgpt_to_api.dialects.conversation.decoder import ConversationDecoder
@@ -55,6 +56,8 @@ _OURS: Final = frozenset(
         "transfer-encoding",
     }
 )
+_MAX_SLUGS: Final = 256
+_NO_SAMPLING: Final = Sampling()
 _SAMPLING: Final = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 
 
@@ -86,6 +89,7 @@ class ConversationUpstream:
         self._target = target.encode()
         self._options = options
         self._names: list[tuple[str, str]] = [*options.model_map.items(), *MODEL_MAP.items()]
+        self._slugs: dict[str, str] = {}
         extra = {name.lower(): value for name, value in options.headers.items()}
         self._cookie = extra.pop("cookie", None)
         self._headers: tuple[Header, ...] = (
@@ -112,7 +116,9 @@ class ConversationUpstream:
         """
         check_parts(request.messages)
         _check_demands(request)
-        names = [name for name in _SAMPLING if getattr(request.sampling, name) is not None]
+        names: list[str] = []
+        if request.sampling != _NO_SAMPLING:
+            names += (name for name in _SAMPLING if getattr(request.sampling, name) is not None)
         if request.tools and request.tool_choice != "none":
             names.append("tools")
             if request.tool_choice is not None:
@@ -128,10 +134,13 @@ class ConversationUpstream:
 
     def model(self, name: str) -> str:
         """What the backend calls the model that is asked for as ``name``."""
-        for pattern, slug in self._names:
-            if fnmatchcase(name, pattern):
-                return slug
-        return name or DEFAULT_MODEL
+        slug = self._slugs.get(name)
+        if slug is None:
+            found = (slug for pattern, slug in self._names if fnmatchcase(name, pattern))
+            slug = next(found, name or DEFAULT_MODEL)
+            if len(self._slugs) < _MAX_SLUGS:  # the names come from callers
+                self._slugs[name] = slug
+        return slug
 
     def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:
         """The call that asks ``request`` of ``model``.
