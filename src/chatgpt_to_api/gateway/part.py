@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from chatgpt_to_api.chat.events import CONTENT, ChatEvent, Finished, Started, UsageReported
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.gateway.delivery import Delivery
+
+
+class Taker(Protocol):
+    """Where a part's events go: the client's delivery."""
+
+    def take(self, events: Sequence[ChatEvent]) -> None:
+        """Take events that are to reach the client."""
+        ...
 
 
 class Part:
@@ -20,7 +28,7 @@ class Part:
 
     __slots__ = ("_choice", "_delivery", "_held", "said", "usage")
 
-    def __init__(self, delivery: Delivery, choice: int) -> None:
+    def __init__(self, delivery: Taker, choice: int) -> None:
         self._delivery = delivery
         self._choice = choice
         self._held: list[ChatEvent] = []

@@ -1,0 +1,83 @@
+"""Which upstream answers for a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
+from chatgpt_to_api.errors import ModelNotFound
+from chatgpt_to_api.gateway.models import ModelList
+from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
+
+
+def vendor(name: str, *models: str) -> ConfiguredUpstream:
+    codec = ChatUpstream("http://127.0.0.1:1/v1")
+    return ConfiguredUpstream(name=name, kind="openai", codec=codec, models=models or None)
+
+
+def backend(name: str = "conversation") -> ConfiguredUpstream:
+    codec = ConversationUpstream("http://127.0.0.1:1/conversation", ConversationOptions())
+    return ConfiguredUpstream(name=name, kind="conversation", codec=codec)
+
+
+def names(routes: Routes, model: str) -> list[tuple[str, str]]:
+    return [(c.upstream.name, c.model) for c in routes.candidates(model)]
+
+
+def test_a_route_comes_before_globs_and_may_rename() -> None:
+    """Configured candidates keep their order; one without a name of its own keeps the one asked."""
+    a, b = vendor("a", "gpt-*"), backend()
+    routes = Routes([a, b], routes=[("gpt-4o*", [Candidate(a, ""), Candidate(b, "gpt-4")])])
+    assert names(routes, "gpt-4o-mini") == [("a", "gpt-4o-mini"), ("conversation", "gpt-4")]
+    assert names(routes, "gpt-3.5-turbo") == [("a", "gpt-3.5-turbo")]
+
+
+def test_globs_are_tried_in_the_order_of_the_upstreams() -> None:
+    """Every upstream that claims a name is a candidate, in order."""
+    routes = Routes([vendor("a", "o*"), vendor("b", "gpt-*", "o1"), vendor("c", "*")])
+    assert [name for name, _ in names(routes, "o1")] == ["a", "b", "c"]
+    assert [name for name, _ in names(routes, "llama")] == ["c"]
+
+
+def test_well_known_names_go_to_the_default_and_the_rest_to_who_takes_all() -> None:
+    """A conversation backend beside a vendor without ``models``: each serves its own."""
+    conversation = backend()
+    routes = Routes([vendor("vendor"), conversation], default=conversation, also_known=["mine-*"])
+    assert names(routes, "gpt-4o") == [("conversation", "gpt-4o")]
+    assert names(routes, "mine-1") == [("conversation", "mine-1")]
+    assert names(routes, "llama") == [("vendor", "llama")]
+
+
+def test_an_unknown_name_lists_what_routes() -> None:
+    """404 with the names, so that nobody has to guess."""
+    conversation = backend()
+    routes = Routes([conversation, vendor("v", "x-1")], default=conversation)
+    with pytest.raises(ModelNotFound, match=r"x-1.*gpt-\*") as unknown:
+        routes.candidates("llama")
+    assert unknown.value.param == "model"
+    with pytest.raises(ModelNotFound, match="no upstream is configured"):
+        Routes([]).candidates("gpt-4")
+
+
+def test_callers_cannot_grow_the_memory_of_names() -> None:
+    """Ten thousand invented names leave a bounded cache."""
+    routes = Routes([vendor("a", "*")])
+    for number in range(10_000):
+        routes.candidates(f"model-{number}")
+    assert len(routes._cache) <= 1024
+
+
+def test_the_list_shows_only_what_routes() -> None:
+    """Well-known names where there is a default, exact names of routes, no globs."""
+    conversation = backend()
+    routes = Routes([conversation, vendor("v", "x-*", "y-1")], default=conversation)
+    cards = ModelList(born=5).cards(routes)
+    listed = [card.id for card in cards]
+    assert "y-1" in listed and "gpt-4o" in listed and "x-*" not in listed
+    assert len(listed) == len(set(listed))
+    card = ModelList(born=5).card(routes, "x-9")
+    assert (card.id, card.created, card.owned_by) == ("x-9", 5, "v")
+    with pytest.raises(ModelNotFound):
+        ModelList(born=5).card(routes, "llama")

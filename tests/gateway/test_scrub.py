@@ -1,0 +1,42 @@
+"""What an upstream said never shows a secret."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatgpt_to_api.errors import UpstreamFailed
+from chatgpt_to_api.gateway.scrub import scrub, scrub_error
+from chatgpt_to_api.wire.secret import Access, Secret
+
+VISIBLE = st.characters(min_codepoint=33, max_codepoint=126)
+
+
+@given(st.text(VISIBLE, min_size=6), st.text(VISIBLE, min_size=6), st.text(), st.text())
+def test_the_credential_that_was_sent_never_shows(
+    token: str, puid: str, before: str, after: str
+) -> None:
+    """Whatever stands around it, token and cookie are gone."""
+    access = Access(token=Secret(token), puid=Secret(puid))
+    shown = scrub(f"{before}{token}|{puid}{after}", access)
+    hidden = f"{before}…|…{after}"
+    assert token not in shown or token in hidden
+    assert puid not in shown or puid in hidden
+
+
+def test_things_shaped_like_secrets_are_masked() -> None:
+    """JWTs, vendor keys, cookies and bearers of anybody."""
+    text = (
+        "bad eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjF9.c2ln and sk-proj-abcdefghijklmn, "
+        "Cookie: _puid=user-abc:123; Authorization: Bearer abcdef"
+    )
+    shown = scrub(text, Access())
+    for secret in ("eyJhbGciOiJSUzI1NiJ9", "sk-proj", "user-abc", "abcdef"):
+        assert secret not in shown
+
+
+def test_an_errors_message_words_and_args_are_scrubbed() -> None:
+    """Whichever of them is shown."""
+    error = UpstreamFailed("said tok-12345678", said="again tok-12345678")
+    scrub_error(error, Access(token=Secret("tok-12345678")))
+    assert "tok-12345678" not in f"{error} {error.text} {error.args}"
