@@ -22,8 +22,6 @@ from chatgpt_to_api.admin.tokens import TokenAdmin
 from chatgpt_to_api.config.list_files import parse_api_keys, parse_proxies
 from chatgpt_to_api.config.load import Loaded
 from chatgpt_to_api.config.settings import (
-    CONVERSATION,
-    Settings,
     UpstreamSettings,
 )
 from chatgpt_to_api.config.watched import Watcher
@@ -58,10 +56,10 @@ from chatgpt_to_api.server.origins import AllowedOrigins, HostNames, same_origin
 from chatgpt_to_api.server.site import Site
 from chatgpt_to_api.server.status import Status, UpstreamStatus
 from chatgpt_to_api.store.conversations import StoredConversations
-from chatgpt_to_api.store.database import Store, database_path
+from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.lock import FolderLock
-from chatgpt_to_api.store.secrets import key_file_warning, load_cipher
-from chatgpt_to_api.store.settings import StoredSettings
+from chatgpt_to_api.store.opening import open_store
+from chatgpt_to_api.store.secrets import key_file_warning
 from chatgpt_to_api.store.states import CredentialStates, StateWriter
 from chatgpt_to_api.telemetry.logs import request_log
 from chatgpt_to_api.telemetry.records import Recorder
@@ -84,25 +82,6 @@ class _Ids:
         # Version 4 and variant 10 in a row of random hex, as RFC 9562 has it.
         bits = f"{random.getrandbits(128):032x}"
         return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
-
-
-def token_upstream(settings: Settings) -> str:
-    """Return the name of the upstream that access tokens belong to when nothing else is said."""
-    names = (n for n, u in settings.upstreams.items() if u.kind == "conversation")
-    return next(names, CONVERSATION)
-
-
-@contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the data folder's database with its key. Raises StoreError."""
-    folder = Path(settings.data_dir)
-    cipher = load_cipher(folder, settings.store.secret_key, database=database_path(folder))
-    store = await Store.open(folder, cipher)
-    try:
-        await StoredSettings(store).check_key()
-        yield store
-    finally:
-        await store.close()
 
 
 class Assembly:
@@ -159,7 +138,7 @@ class Assembly:
             settings = structs.replace(
                 settings, upstreams={**settings.upstreams, OFFICIAL: official}
             )
-        tokens = self.pool.view(token_upstream(settings)).total > 0
+        tokens = self.pool.view(settings.token_upstream).total > 0
         return settings.upstreams_with(tokens=tokens)
 
     def apply(self) -> None:
@@ -330,26 +309,19 @@ async def assemble(loaded: Loaded, lock: FolderLock) -> AsyncIterator[Assembly]:
 async def _take_up_tokens(assembly: Assembly) -> None:
     """Put stored, configured and watched tokens into the pool."""
     settings = assembly.settings
-    conversations = {n: u for n, u in settings.upstreams.items() if u.kind == "conversation"}
-    conversations = conversations or {CONVERSATION: settings.conversation_default}
-    for name, upstream in conversations.items():
+    for name, upstream in settings.conversation_upstreams.items():
         assembly.pool.configure(name, pool_rules(upstream, settings))
         assembly.tokens[name] = await TokenAdmin.open(
             assembly.store, name, assembly.pool, upstream.puid
         )
-    tokens = assembly.tokens[token_upstream(settings)]
+    tokens = assembly.tokens[settings.token_upstream]
     importer = TokenImport(assembly.store, tokens)
-    if settings.tokens.access_tokens:
-        lines = "\n".join(token.reveal() for token in settings.tokens.access_tokens)
-        await importer.offer("ACCESS_TOKENS", lines.encode())
-    path = Path(settings.tokens.access_tokens_file or "")
-    if not settings.tokens.access_tokens_file:
-        path = Path(settings.data_dir, "access_tokens.json")
+    await importer.offer_configured(settings.tokens.access_tokens)
 
     async def offer(content: bytes | None) -> Sequence[str]:
         return await importer.offer("file", content)
 
-    assembly.watcher.add(path, offer)
+    assembly.watcher.add(Path(settings.token_file), offer)
     await assembly.watcher.load()
     await importer.begin()
     for admin in assembly.tokens.values():

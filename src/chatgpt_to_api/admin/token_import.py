@@ -18,6 +18,7 @@ from chatgpt_to_api.admin.tokens import TokenAdmin
 from chatgpt_to_api.config.token_files import TokenFile, parse_tokens
 from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.settings import StoredSettings
+from chatgpt_to_api.wire.secret import Secret
 
 SHOWN: Final = 5
 """Most complaints about one source that are shown one by one."""
@@ -60,6 +61,12 @@ class TokenImport:
             if self._begun:
                 await self._import()
             return _complaints(file)
+
+    async def offer_configured(self, tokens: Sequence[Secret]) -> None:
+        """Take the tokens of the variable ACCESS_TOKENS."""
+        if tokens:
+            lines = "\n".join(token.reveal() for token in tokens)
+            await self.offer("ACCESS_TOKENS", lines.encode())
 
     async def begin(self) -> None:
         """Import what was offered so far, if it is new; from now on every offer is."""

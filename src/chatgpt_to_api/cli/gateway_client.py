@@ -14,6 +14,7 @@ import msgspec
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.cli.exits import Exit, stop
+from chatgpt_to_api.cli.output import for_terminal
 from chatgpt_to_api.transport.environment import is_loopback
 from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import split_url
@@ -144,7 +145,7 @@ def _refusal(error: urllib.error.HTTPError, url: str) -> GatewayRefused:
     message = said.message
     if said.is_html or not message:
         message = f"{url} answered with status {error.code}" + (f": {message}" if message else ".")
-    return GatewayRefused(message, error.code)
+    return GatewayRefused(for_terminal(message), error.code)
 
 
 def _why(error: OSError | http.client.HTTPException) -> str:

@@ -18,6 +18,8 @@ class _Commands(LazyCommands):
         name: f"{_ROOM}.{module}"
         for name, module in {
             "serve": "serve",
+            "chat": "chat",
+            "tokens": "tokens",
             "models": "models",
             "model": "model",
             "config": "config",

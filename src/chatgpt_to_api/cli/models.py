@@ -14,7 +14,7 @@ from chatgpt_to_api.cli.gateway_client import GatewayClient, ending_on_errors
 from chatgpt_to_api.cli.options import Config, DataDir, Json, Url, Verbose, new_app, settings
 from chatgpt_to_api.cli.output import print_json, table
 from chatgpt_to_api.cli.running import find_gateway
-from chatgpt_to_api.config.load import Loaded
+from chatgpt_to_api.config.settings import Settings
 
 app = new_app()
 
@@ -46,7 +46,7 @@ def models(
     loaded = settings(config, data_dir)
     gateway = find_gateway(loaded, url, key)
     with ending_on_errors():
-        found = list_models(gateway) if gateway is not None else _configured(loaded)
+        found = list_models(gateway) if gateway is not None else _configured(loaded.settings)
     if as_json:
         print_json({"gateway": gateway.url if gateway else None, "models": found})
         return
@@ -60,7 +60,7 @@ def list_models(gateway: GatewayClient) -> list[Model]:
     return msgspec.convert(gateway.call("GET", "/v1/models"), _List).data
 
 
-def _configured(loaded: Loaded) -> list[Model]:
+def _configured(configured: Settings) -> list[Model]:
     """Name what the settings would route, without asking any upstream."""
     from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
     from chatgpt_to_api.gateway.models import ModelList
@@ -68,9 +68,8 @@ def _configured(loaded: Loaded) -> list[Model]:
     from chatgpt_to_api.local_model.runtime import runtime_available
     from chatgpt_to_api.transport.environment import ProxyRules
 
-    tokens = loaded.settings.tokens
-    file = Path(tokens.access_tokens_file or Path(loaded.settings.data_dir, "access_tokens.json"))
-    in_force = loaded.settings.upstreams_with(tokens=bool(tokens.access_tokens) or file.exists())
+    tokens = bool(configured.tokens.access_tokens) or Path(configured.token_file).exists()
+    in_force = configured.upstreams_with(tokens=tokens)
 
     async def at_once() -> None:
         return
@@ -78,7 +77,7 @@ def _configured(loaded: Loaded) -> list[Model]:
     # The address is never called: only the names matter here.
     local = LocalEndpoint("http://127.0.0.1/v1", (MODEL_NAME,), at_once)
     routes = build_routes(
-        loaded.settings, in_force, local if runtime_available() else None, ProxyRules()
+        configured, in_force, local if runtime_available() else None, ProxyRules()
     )
     cards = ModelList(born=int(time.time())).cards(routes)
     return [Model(card.id, card.owned_by) for card in cards]

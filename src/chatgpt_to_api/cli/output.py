@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from unicodedata import east_asian_width
 
 import msgspec
+
+_STEERING = dict.fromkeys([*(set(range(32)) - {9, 10}), *range(127, 160)])
 
 
 def print_json(value: object) -> None:
@@ -24,6 +27,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def for_terminal(text: str) -> str:
+    """Return ``text`` without the characters that steer a terminal, where there is one.
+
+    A model's words must not be able to move the cursor, rename the window or fill the clipboard.
+    """
+    return text.translate(_STEERING) if sys.stdout.isatty() else text
 
 
 def moment(unix: float | None) -> str:

@@ -6,6 +6,7 @@ loader, ``config show`` and the documentation read them from here.
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -440,6 +441,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="More names that stand for the default upstream."),
     ] = ()
+
+    @property
+    def conversation_upstreams(self) -> dict[str, UpstreamSettings]:
+        """The conversation upstreams that can have tokens; never empty, the first is usual."""
+        found = {n: u for n, u in self.upstreams.items() if u.kind == "conversation"}
+        return found or {CONVERSATION: self.conversation_default}
+
+    @property
+    def token_upstream(self) -> str:
+        """Name of the upstream that access tokens belong to when nothing else is said."""
+        return next(iter(self.conversation_upstreams))
+
+    @property
+    def token_file(self) -> str:
+        """Path of the file that access tokens are taken from, whether it is there or not."""
+        return self.tokens.access_tokens_file or os.path.join(self.data_dir, "access_tokens.json")  # noqa: PTH118
 
     def upstreams_with(self, *, tokens: bool) -> dict[str, UpstreamSettings]:
         """Return the upstreams in force, given whether access tokens are at hand.

@@ -108,7 +108,7 @@ def _upstream(
                     ),
                 ),
                 models=upstream.models,
-                proxy=_proxy(upstream, proxies),
+                proxy=outbound_proxy(upstream, proxies),
                 one_choice=True,
                 counts_tokens=True,
                 emulates=True,
@@ -122,7 +122,7 @@ def _upstream(
                 codec=codec,
                 relay=codec,
                 models=upstream.models,
-                proxy=_proxy(upstream, proxies),
+                proxy=outbound_proxy(upstream, proxies),
                 include_usage=upstream.include_usage,
                 list_models=codec.models_request,
                 on_client_gone=upstream.on_client_gone,
@@ -142,7 +142,8 @@ def _upstream(
             )
 
 
-def _proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:
+def outbound_proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:
+    """Return the proxy that leads to an upstream with an address, None for a direct way."""
     if upstream.proxy is not None:
         return parse_proxy(upstream.proxy.reveal())
     origin, _ = split_url(upstream.base_url)
