@@ -12,6 +12,7 @@ from chatgpt_to_api.emulation.pipeline import Pipeline
 from chatgpt_to_api.gateway.counting import Count, start_count
 from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.telemetry import token_tables
+from chatgpt_to_api.transport.errors import ConnectionBroken
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.engine import Gateway, Question
@@ -115,8 +116,14 @@ class _Call:
         if delivery.streaming:
             keeper.watch(delivery)
         while True:
-            data = await reply.read()
-            events = decoder.feed(data) if data else decoder.eof()
+            try:
+                data = await reply.read()
+                events = decoder.feed(data) if data else decoder.eof()
+            except ConnectionBroken:
+                # Behind a whole answer only HTTP's own end is missing: nothing of it was lost.
+                data, events = b"", decoder.eof()
+                if decoder.fault is not None:
+                    raise
             if events:
                 self.heard = True
                 last = events[-1]
