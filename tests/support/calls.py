@@ -54,6 +54,12 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+async def held_back(reply: Reply) -> None:
+    """Wait until so much is unread that the connection is not read from any more."""
+    await until(lambda: reply.carrier is None or reply.carrier.paused)
+    assert reply.carrier is not None
+
+
 async def whole(reply: Reply) -> bytes:
     """Read a reply to its end and close it."""
     parts = []

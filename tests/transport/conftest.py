@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 
@@ -32,3 +33,11 @@ async def call() -> AsyncIterator[Caller]:
     yield Caller(client)
     await client.close()
     assert client.open_connections == 0
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port on 127.0.0.1 that refuses connections: held by a socket that does not listen."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

@@ -14,9 +14,9 @@ from chatgpt_to_api.transport.errors import (
     ProtocolViolation,
     SilenceTimeout,
 )
-from chatgpt_to_api.transport.reply import MAX_BUFFERED, Reply
+from chatgpt_to_api.transport.reply import MAX_BUFFERED
 from chatgpt_to_api.wire.http import HttpRequest, Origin, ReplyHead
-from support.calls import Caller, until, whole
+from support.calls import Caller, held_back, until, whole
 from support.raw_server import Peer, RawServer, answering, chunked, http_reply
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -31,12 +31,6 @@ async def elapse(call: Caller, seconds: float) -> None:
     async with RawServer(script) as silent:
         with pytest.raises(SilenceTimeout):
             await call(silent.port, read_timeout=seconds)
-
-
-async def held_back(reply: Reply) -> None:
-    """Wait until so much is unread that the connection is not read from any more."""
-    await until(lambda: reply.carrier is None or reply.carrier.paused)
-    assert reply.carrier is not None
 
 
 async def test_a_request_arrives_as_it_was_given(call: Caller) -> None:
@@ -448,7 +442,7 @@ async def test_silence_amid_the_body_is_a_timeout(call: Caller) -> None:
         await peer.gone()
 
     async with RawServer(script) as server:
-        reply = await call(server.port, read_timeout=0.05)
+        reply = await call(server.port, read_timeout=0.3)
         assert await reply.read() == b"hi"
         with pytest.raises(SilenceTimeout):
             await reply.read()
@@ -468,8 +462,8 @@ async def test_silence_is_not_counted_while_the_reader_is_slow(call: Caller) -> 
         await peer.send(chunked(b"there"))
 
     async with RawServer(script) as server:
-        reply = await call(server.port, read_timeout=0.05)
-        await elapse(call, 0.2)
+        reply = await call(server.port, read_timeout=0.3)
+        await elapse(call, 0.7)
         slow.set()
         assert await whole(reply) == b"hithere"
 
@@ -489,9 +483,9 @@ async def test_trickling_bytes_are_not_silence(call: Caller) -> None:
             await peer.send(piece)
 
     async with RawServer(script) as server:
-        got = asyncio.ensure_future(call.text(server.port, read_timeout=0.2))
+        got = asyncio.ensure_future(call.text(server.port, read_timeout=0.5))
         while not got.done():
-            await elapse(call, 0.06)
+            await elapse(call, 0.1)
             beat.put_nowait(None)
         assert await got == b"hi"
 
@@ -507,7 +501,7 @@ async def test_the_deadline_ends_a_talkative_reply(call: Caller) -> None:
             await asyncio.sleep(0)
 
     async with RawServer(script) as server:
-        reply = await call(server.port, deadline=0.1)
+        reply = await call(server.port, deadline=0.4)
         with pytest.raises(DeadlinePassed, match="deadline passed before http://127"):
             await whole(reply)
         await server.quiet()
@@ -522,7 +516,7 @@ async def test_the_deadline_holds_while_nobody_reads(call: Caller) -> None:
         await peer.gone()
 
     async with RawServer(script) as server:
-        reply = await call(server.port, deadline=0.1)
+        reply = await call(server.port, deadline=0.4)
         await server.quiet()
         with pytest.raises(DeadlinePassed):
             await reply.read()
@@ -698,7 +692,7 @@ async def test_idle_connections_are_few_and_expire() -> None:
         await peer.send(http_reply(b"ok"))
         await peer.gone()
 
-    client = HttpClient(asyncio.get_running_loop(), max_idle=2, idle_timeout=0.1)
+    client = HttpClient(asyncio.get_running_loop(), max_idle=2, idle_timeout=0.5)
     call = Caller(client)
     async with RawServer(script) as server:
         await asyncio.gather(*(call.text(server.port) for _ in range(5)))

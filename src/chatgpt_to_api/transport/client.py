@@ -226,10 +226,13 @@ class _Site:
         return None
 
     def abandon(self, connection: Connection) -> None:
-        """Drop a connection that did not come about, however far it got."""
+        """Drop a connection that did not come about, however far it got.
+
+        A loop that is interrupted while it hands a connection over may close it without a word, so
+        this does not wait for ``connection_lost``.
+        """
         connection.abort()
-        if not connection.usable:
-            self.closed(connection)
+        self.closed(connection)
 
     def opened(self, connection: Connection) -> None:
         self._client._open.add(connection)

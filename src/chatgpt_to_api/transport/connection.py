@@ -300,10 +300,12 @@ class Connection(asyncio.Protocol):
         reply.whole()
         if self.paused:
             self.resume()
-        # An upstream that answered before it had read all is not listening for a next request.
         transport = self.transport
         assert transport is not None
-        if self._keep and not (self._bulky and transport.get_write_buffer_size()):
+        if self._bulky and transport.get_write_buffer_size():
+            # It answered before it had read all: it is not listening for a next request.
+            self.abort()
+        elif self._keep:
             self._keeper.free(self)
         else:
             self._keeper.lost(self)
