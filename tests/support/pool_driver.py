@@ -40,11 +40,18 @@ class Alarm:
 
 
 class ManualClock:
-    """Loop time, Unix time and timers that only move when told. ``fired`` counts timer calls."""
+    """Loop time, Unix time and timers that only move when told.
+
+    ``fired`` counts timer calls; ``skew`` is how far Unix time ran ahead while loop time stood
+    still; ``early`` is how much too soon timers fire, as those of loops do that round to
+    milliseconds.
+    """
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.fired = 0
+        self.skew = 0.0
+        self.early = 0.0
         self._loop = asyncio.new_event_loop()
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._numbers = itertools.count()
@@ -56,7 +63,7 @@ class ManualClock:
         return self.now
 
     def wall(self) -> float:
-        return WALL + self.now - 1000.0
+        return WALL + self.now - 1000.0 + self.skew
 
     def call_at(self, when: float, callback: Callable[[], None], /) -> Alarm:
         alarm = Alarm(when, callback)
@@ -76,10 +83,10 @@ class ManualClock:
 
     def to(self, when: float) -> None:
         """Let time pass until ``when``."""
-        while self._alarms and self._alarms[0][0] <= when:
+        while self._alarms and self._alarms[0][0] - self.early <= when:
             at, _, alarm = heappop(self._alarms)
             if not alarm.cancelled:
-                self.now = max(self.now, at)
+                self.now = max(self.now, at - self.early)
                 self.fired += 1
                 alarm.callback()
         self.now = max(self.now, when)
@@ -92,6 +99,7 @@ class Asking:
         self.ask = ask
         self.error: GatewayError | None = None
         self.state: Literal["waiting", "held", "refused", "cancelled", "over"] = "waiting"
+        self.in_further_send = False
         self._future: asyncio.Future[None] | None = None
         try:
             self.lease: Lease = pool.lease(ask)
@@ -141,6 +149,7 @@ class Asking:
         """Begin to wait for a further send on the held lease; ``state`` is waiting or held."""
         assert self.state == "held"
         self.state = "waiting"
+        self.in_further_send = True
         self._steps = self.lease.next_send(deadline)
         self._step(None)
         return self

@@ -54,6 +54,12 @@ class Cooldown:
         wait = min(BACKOFF_CAP, step * (1 + JITTER * rng()))
         self._extend(now, now + wait, reason)
 
+    def take_up(self, now: float, seconds: float, reason: str, failures: int) -> None:
+        """Go on as before a restart, with ``seconds`` left; no call is under way from before."""
+        self.cool(now, seconds, reason)
+        self.failures = failures
+        self.began = -math.inf
+
     def _extend(self, now: float, until: float, reason: str) -> None:
         if until >= self.until:
             self.until = until

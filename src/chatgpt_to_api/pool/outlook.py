@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.pool import refusal
 from chatgpt_to_api.pool.contract import NOBODY, LeaseAsk
+from chatgpt_to_api.pool.lineup import Hope
 
 if TYPE_CHECKING:
     from chatgpt_to_api.pool.lending import Lending
-    from chatgpt_to_api.pool.lineup import Hope
     from chatgpt_to_api.pool.shelf import Shelf
     from chatgpt_to_api.pool.windows import SendLog
 
@@ -58,6 +58,8 @@ def _none_free(
     lending: Lending, ask: LeaseAsk, shelf: Shelf, hope: Hope, now: float
 ) -> GatewayError:
     busy_for = _busy_for(lending, shelf, now)
+    if hope.cooling is not None and lending.windows is not None:
+        hope = Hope(max(hope.at, lending.windows.opens_at()), hope.cooling)
     if ask.own is not None:
         return refusal.own_not_free(lending.name, hope, now, busy_for)
     return refusal.none_left(lending.name, shelf.census(ask.model), hope, now, busy_for)

@@ -16,7 +16,7 @@ from chatgpt_to_api.pool.windows import RateWindow
 
 _HOW_TO_ADD = (
     "send access tokens with PATCH /admin/tokens, put them into access_tokens.json or use "
-    "`chatgpt-to-api tokens add`; API keys belong into api_keys of [upstreams.{upstream}]"
+    "`chatgpt-to-api tokens add`; API keys belong in api_keys of [upstreams.{upstream}]"
 )
 
 
@@ -52,10 +52,10 @@ def none_left(
 ) -> RateLimited:
     """No credential is free before the deadline: all are busy, cooling or past use."""
     parts = _parts(
-        (census.ready, "ready"),
+        (census.ready, "already tried"),
         (census.busy, "busy"),
         (census.cooling, "cooling down"),
-        (census.paced, "at its rate limit"),
+        (census.paced, "at the rate limit"),
         (census.invalid, "invalid"),
         (census.disabled, "disabled"),
     )

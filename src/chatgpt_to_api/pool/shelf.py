@@ -219,8 +219,7 @@ class Shelf(Lineup):
     ) -> None:
         """Set a cool-down as it was before a restart; one that has ended leaves a probe to make."""
         record = self._record(credential, model)
-        record.cool(now, seconds, reason)
-        record.failures = failures
+        record.take_up(now, seconds, reason, failures)
         self._rest(credential, model, record, now)
 
     # The set
