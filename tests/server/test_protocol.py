@@ -643,6 +643,23 @@ async def test_a_handler_that_fails_amid_a_stream_cuts_it() -> None:
         assert not reply.whole
 
 
+async def test_an_error_that_cannot_even_be_rendered_ends_the_connection() -> None:
+    """Nobody waits for ever, whatever fails."""
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        raise GatewayError("a message", code=Unprintable())  # type: ignore[arg-type]
+
+    async with door_server(handle) as server:
+        wire = await server.connect()
+        wire.send(post())
+        assert await wire.closed()
+        await until(lambda: not server.state.tasks)
+
+
+class Unprintable:
+    """Nothing JSON can say."""
+
+
 async def test_a_request_left_unanswered_is_a_500() -> None:
     """A handler that forgets its exchange does not leave the client waiting."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
+import structlog
+
 from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
@@ -15,6 +17,8 @@ from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.request_ids import RequestIds
 from chatgpt_to_api.server.roster import Roster
 from chatgpt_to_api.wire.http import Header, HttpReply
+
+log = structlog.get_logger(__name__)
 
 _AT_DOORS: Final = b"POST, OPTIONS"
 
@@ -96,4 +100,12 @@ async def _send(exchange: HttpExchange, reply: HttpReply) -> None:
 
 
 async def _refuse(exchange: HttpExchange, error: GatewayError, *more: Header) -> None:
+    log.debug(
+        "refused",
+        request_id=exchange.request_id,
+        peer=exchange.peer,
+        path=exchange.head.path[:200],
+        status=error.status,
+        code=error.code,
+    )
     exchange.fail_with(error, *more)

@@ -8,6 +8,7 @@ import errno
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 from typing import Final
@@ -141,6 +142,9 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Handle signals while serving; afterwards the caller still has things to close."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread hears of signals
+            return
         before = {sig: signal.signal(sig, self.handle_exit) for sig in HANDLED_SIGNALS}
         try:
             yield

@@ -403,6 +403,8 @@ class HttpProtocol(asyncio.Protocol):
             )
         finally:
             self._state.tasks.discard(exchange.task)  # cheaper than a done-callback
+            if not exchange.over:  # not even the error could be told
+                exchange.abort()
 
     def finished(self, exchange: HttpExchange) -> None:
         """A reply has ended well: answer the next request, wait for one, or close."""
