@@ -136,7 +136,7 @@ def chat(
                 stop(Exit.USAGE, "There is no question: name one, or pipe one in.")
             _answer_once(talk, question)
     except typer.Exit as ended:
-        if ended.exit_code == Exit.UNAVAILABLE and url is None:
+        if ended.exit_code == Exit.UNAVAILABLE:
             print(_START, file=sys.stderr)
         raise
 

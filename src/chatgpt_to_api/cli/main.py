@@ -20,6 +20,7 @@ class _Commands(LazyCommands):
             "serve": "serve",
             "chat": "chat",
             "tokens": "tokens",
+            "doctor": "doctor",
             "models": "models",
             "model": "model",
             "config": "config",

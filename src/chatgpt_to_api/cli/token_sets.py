@@ -23,6 +23,7 @@ from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.pool.contract import CredentialView, PoolRules
 from chatgpt_to_api.pool.pool import Pool
 from chatgpt_to_api.store.credentials import Change, StoredCredential
+from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.errors import StoreError, StoreUnavailable
 from chatgpt_to_api.store.lock import FolderLock
 from chatgpt_to_api.store.opening import open_store
@@ -69,6 +70,7 @@ def token_set(
             return
         try:
             with stored_tokens(loaded.settings, upstream) as tokens:
+                tokens.take_up(loaded.settings)
                 yield tokens
         except StoreError as error:
             stop(Exit.UNAVAILABLE, str(error))
@@ -120,9 +122,15 @@ class StoredTokens:
     """The tokens of a data folder, in its store. ``run`` runs a coroutine to its end."""
 
     def __init__(
-        self, run: Callable[[Any], Any], tokens: TokenAdmin, pool: Pool, folder: str
+        self,
+        run: Callable[[Any], Any],
+        store: Store,
+        tokens: TokenAdmin,
+        pool: Pool,
+        folder: str,
     ) -> None:
         self._run = run
+        self._store = store
         self._tokens = tokens
         self._pool = pool
         self.where = f"the data folder {folder}"
@@ -146,6 +154,11 @@ class StoredTokens:
         change: Change = self._run(self._tokens.remove(ids))
         return change
 
+    def take_up(self, settings: Settings) -> None:
+        """Import what ACCESS_TOKENS and the tokens file hold if it is new, as a start would."""
+        if self._tokens.upstream == settings.token_upstream:
+            self._run(_take_up(settings, TokenImport(self._store, self._tokens)))
+
     def secrets(self) -> list[StoredCredential]:
         """Return the tokens themselves, for asking the backend about them."""
         found: list[StoredCredential] = self._run(self._tokens.of())
@@ -154,7 +167,7 @@ class StoredTokens:
 
 @contextlib.contextmanager
 def stored_tokens(settings: Settings, upstream: str | None) -> Iterator[StoredTokens]:
-    """Lock the data folder and open its tokens, with what its files say taken up as at a start.
+    """Lock the data folder and open the tokens in its store.
 
     Raises StoreError, StoreUnavailable.
     """
@@ -175,16 +188,14 @@ def stored_tokens(settings: Settings, upstream: str | None) -> Iterator[StoredTo
 
         async def open_tokens() -> TokenAdmin:
             tokens = await TokenAdmin.open(store, name, pool)
-            if name == settings.token_upstream:
-                await _take_up(settings, TokenImport(store, tokens))
             pool.restore(await CredentialStates(store).load())
             return tokens
 
-        yield StoredTokens(runner.run, runner.run(open_tokens()), pool, settings.data_dir)
+        tokens = runner.run(open_tokens())
+        yield StoredTokens(runner.run, store, tokens, pool, settings.data_dir)
 
 
 async def _take_up(settings: Settings, sources: TokenImport) -> None:
-    """Import what ACCESS_TOKENS and the tokens file hold if it is new, as a gateway would."""
     await sources.offer_configured(settings.tokens.access_tokens)
     watcher = Watcher()
 
