@@ -113,6 +113,7 @@ def plain(kind: inspect.Type) -> inspect.Type:
     return plain(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
 
+@cache
 def struct_fields(struct: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
     """Return the fields of a struct with their types."""
     found = inspect.type_info(struct)
