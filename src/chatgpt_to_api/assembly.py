@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -73,6 +74,10 @@ OFFICIAL: Final = "official"
 """Name of the upstream that OFFICIAL_API_KEY or ``PATCH /admin/openai`` makes."""
 
 OFFICIAL_URL: Final = "https://api.openai.com/v1"
+
+_KEYS_STAY: Final = "no line of it is a key: those from before hold, and without any nobody gets in"
+
+_PROXIES_STAY: Final = "no line of it is a proxy: those from before, if any, are used on"
 
 
 class _Ids:
@@ -335,14 +340,23 @@ def _watch_lists(assembly: Assembly) -> None:
 
     async def keys(content: bytes | None) -> Sequence[str]:
         file = parse_api_keys(content or b"")
+        complaints = [str(skipped) for skipped in file.skipped]
+        if complaints and not file.keys:
+            return [*complaints, _KEYS_STAY]
         assembly.keys.replace([*configured, *(key.reveal() for key in file.keys)])
-        return [str(skipped) for skipped in file.skipped]
+        return complaints
 
     async def proxies(content: bytes | None) -> Sequence[str]:
         file = parse_proxies(content or b"")
+        complaints = [str(skipped) for skipped in file.skipped]
+        if complaints and not file.proxies:
+            return [*complaints, _PROXIES_STAY]
         assembly.pool.set_proxies(file.proxies)
-        return [str(skipped) for skipped in file.skipped]
+        return complaints
 
+    if not configured and os.path.lexists(folder / "api_keys.txt"):
+        # Until its lines are known: a file that cannot be read must not open the doors.
+        assembly.keys.refuse_all()
     assembly.watcher.add(folder / "api_keys.txt", keys)
     assembly.watcher.add(folder / "proxies.txt", proxies)
 

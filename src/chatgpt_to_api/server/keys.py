@@ -20,7 +20,7 @@ class ClientKeys:
     """
 
     configured = False
-    """Whether there is any key."""
+    """Whether callers need a key."""
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
         self._salt = secrets.token_bytes(32)
@@ -41,6 +41,11 @@ class ClientKeys:
         self._callers = callers
         self.configured = bool(callers)
         return len(callers)
+
+    def refuse_all(self) -> None:
+        """Let nobody in until :meth:`replace`: keys are meant to be set, and are not known."""
+        self._callers = {}
+        self.configured = True
 
     def find(self, key: bytes) -> Caller | None:
         """Return the caller a key was issued to, None for a key that is not valid."""
