@@ -10,20 +10,18 @@ import typer
 from chatgpt_to_api.cli.exits import CODES, Exit
 from chatgpt_to_api.cli.lazy import LazyCommands
 
-_ROOM = "chatgpt_to_api.cli"
-
 
 class _Commands(LazyCommands):
     modules = {  # noqa: RUF012  # declared a ClassVar where it comes from
-        name: f"{_ROOM}.{module}"
-        for name, module in {
-            "serve": "serve",
-            "chat": "chat",
-            "tokens": "tokens",
-            "doctor": "doctor",
-            "models": "models",
-            "model": "model",
-            "config": "config",
+        name: (f"chatgpt_to_api.cli.{name}", about)
+        for name, about in {
+            "serve": "Run the gateway until Ctrl-C or SIGTERM.",
+            "chat": "Talk to a running gateway.",
+            "tokens": "Access tokens: list, add, import, remove, check.",
+            "doctor": "Examine the whole set-up, and say what to do.",
+            "models": "List the models that can be asked for.",
+            "model": "The embedded model: fetch its file.",
+            "config": "The configuration: show it, check it.",
         }.items()
     }
 

@@ -103,7 +103,10 @@ def add(
     upstream: Upstream = None,
     verbose: Verbose = False,  # noqa: ARG001  # main looks for it
 ) -> None:
-    """Add a token; one that is there already takes the new PUID and label."""
+    """Add a token, or several.
+
+    One that is there already takes the new PUID and label.
+    """
     entries = _entered(token, puid or "", account or "", label or "")
     with token_set(settings(config, data_dir), url, password, upstream) as tokens:
         change = tokens.add(entries)
@@ -212,7 +215,7 @@ def check(
     as_json: Json = False,
     verbose: Verbose = False,  # noqa: ARG001  # main looks for it
 ) -> None:
-    """Check every token: readable, expired, expiring soon, refused by the backend.
+    """Check every token, and tell which cannot be used.
 
     What a token says of its expiry is only a hint; the backend may refuse it earlier. Exit code 1
     if any token cannot be used, or the backend could not be asked.
