@@ -233,6 +233,15 @@ def test_an_expired_token_is_never_lent(bench: Benches) -> None:
     assert one.states() == {"old": "invalid", "soon": "invalid"}
 
 
+def test_a_later_end_revives_a_token(bench: Benches) -> None:
+    """An expiry that was corrected counts, and one that has passed too does not."""
+    one = bench()
+    one.pool.replace("up", [spec("a", expires=WALL - 1), spec("b", expires=WALL - 1)])
+    one.pool.replace("up", [spec("a", expires=WALL + 100), spec("b", expires=WALL - 2)])
+    assert one.states() == {"a": "ready", "b": "invalid"}
+    assert one.once() == "a"
+
+
 def test_a_token_that_expires_while_somebody_waits_for_it_ends_the_wait(bench: Benches) -> None:
     """The wait ends at the expiry and not at the deadline: nothing can come."""
     one = bench()

@@ -165,6 +165,14 @@ def test_an_upstreams_cool_down_outlives_a_restart(bench: Benches) -> None:
     assert two.refusal().retry_after == 200
 
 
+def test_an_expiry_is_not_kept(bench: Benches) -> None:
+    """After a restart the calendar decides anew: the clock may have been wrong."""
+    one = bench()
+    one.pool.replace("up", [spec("a", expires=WALL - 5)])
+    assert one.states() == {"a": "invalid"}
+    assert one.pool.states() == []
+
+
 def test_states_of_what_is_gone_are_left_out(bench: Benches) -> None:
     """Unknown upstreams and credentials in the store harm nothing."""
     one = bench(["a"])

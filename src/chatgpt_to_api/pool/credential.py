@@ -95,6 +95,11 @@ class Credential:
         return not (self.invalid or self.disabled or self.removed)
 
     @property
+    def expired(self) -> bool:
+        """Whether it is invalid because its token is past its end."""
+        return self.expires is not None and self.invalid == expired_reason(self.expires)
+
+    @property
     def remarkable(self) -> bool:
         """Whether it is in any state but the ordinary one."""
         return bool(self.invalid or self.disabled or self.cooldown is not None or self.models)

@@ -54,7 +54,7 @@ class Lease:
         self.answered = False
         self.blameless = False
         """The proxy failed, so the upstream is not to blame for what follows from it."""
-        self.binding: bytes | None = None
+        self.binding: int | None = None
 
     def __repr__(self) -> str:
         state = self.credential if self.held else "not held"

@@ -142,7 +142,7 @@ class Lending:
         lease.held = True
         self.in_flight += 1
 
-    def _bind(self, key: bytes, shelf: Shelf, credential: Credential, now: float) -> None:
+    def _bind(self, key: int, shelf: Shelf, credential: Credential, now: float) -> None:
         """Bind a conversation to the credential that serves it, unless another one still holds it.
 
         One that is busy or cooling keeps it: this request is only a guest of ``credential``.

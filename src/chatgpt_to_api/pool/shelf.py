@@ -265,8 +265,7 @@ class Shelf(Lineup):
         return list(before.values())
 
     def _update(self, credential: Credential, spec: CredentialSpec) -> None:
-        before = credential.expires
-        if before is not None and credential.invalid == expired_reason(before):
+        if credential.expired:
             credential.invalid = ""  # found anew if the new end has passed too
         credential.access = spec.access
         credential.expires = spec.expires

@@ -80,7 +80,7 @@ def kept_of_credential(
                 reason="disabled by hand",
             )
         )
-    if credential.invalid:
+    if credential.invalid and not credential.expired:  # the calendar is asked anew after a restart
         kept.append(
             Kept(
                 upstream=upstream,
