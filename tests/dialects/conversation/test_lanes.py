@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatgpt_to_api.chat.events import TextDelta
-from chatgpt_to_api.dialects.conversation.lanes import delta_lane, snapshot_lane
+from chatgpt_to_api.dialects.conversation.lanes import bare_lane, delta_lane, snapshot_lane
 from support.conversation_replies import (
     DONE,
     TEXT_PATH,
@@ -241,23 +241,33 @@ def test_no_lane_is_built_where_the_text_stands_elsewhere() -> None:
     assert snapshot_lane(twice.removesuffix(b"\n\n"), message("one")) is None
 
 
-def test_a_delta_lane_takes_bare_values_and_its_own_form() -> None:
+def test_a_bare_lane_takes_values_alone() -> None:
     """After an operation with a path, values without one mean the same."""
+    lane = bare_lane(op("a", p=TEXT_PATH, o="append").removesuffix(b"\n\n"))
+    bare = op("b") + op('"c"')
+    assert lane.run(bare + V1_END, 0) == ('b"c"', len(bare))
+    assert lane.run(op("d", p=TEXT_PATH, o="append"), 0) == ("", 0)
+
+
+def test_a_delta_lane_takes_its_own_form() -> None:
+    """The same path each time; not another one."""
     raw = op("a", p=TEXT_PATH, o="append").removesuffix(b"\n\n")
     lane = delta_lane(raw, {"p": TEXT_PATH, "o": "append", "v": "a"})
     assert lane is not None
-    bare = op("b") + op('"c"')
-    assert lane.run(bare + V1_END, 0) == ('b"c"', len(bare))
-    full = op("d", p=TEXT_PATH, o="append")
-    assert lane.run(full + bare, 0) == ("d", len(full))
+    full = op("d", p=TEXT_PATH, o="append") + op("e", p=TEXT_PATH, o="append")
+    assert lane.run(full + op("f"), 0) == ("de", len(full))
     assert lane.run(op("d", p="/message/content/parts/1", o="append"), 0) == ("", 0)
+
+
+def test_no_delta_lane_is_built_around_a_decoy() -> None:
+    """The first ``v`` of the event need not be the one that counts."""
+    raw = b'event: delta\ndata: {"c": {"v": "a"}, "o": "append", "v": "a"}'
+    assert delta_lane(raw, {"c": {"v": "a"}, "o": "append", "v": "a"}) is None
 
 
 def test_a_delta_lane_is_not_fooled_by_two_strings_in_a_line() -> None:
     """Each line must be one string: two that together count right are not taken."""
-    raw = op("a").removesuffix(b"\n\n")
-    lane = delta_lane(raw, {"v": "a"})
-    assert lane is not None
+    lane = bare_lane(op("a").removesuffix(b"\n\n"))
     evil = op("SPLICE").replace(b"SPLICE", b'x""y')
     assert lane.run(evil, 0) == ("", 0)
 

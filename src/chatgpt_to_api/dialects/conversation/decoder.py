@@ -25,11 +25,12 @@ from chatgpt_to_api.dialects.conversation.bodies import (
 )
 from chatgpt_to_api.dialects.conversation.changes import meaning
 from chatgpt_to_api.dialects.conversation.documents import Document, Documents, Path, find
-from chatgpt_to_api.dialects.conversation.lanes import Lane, delta_lane, snapshot_lane
+from chatgpt_to_api.dialects.conversation.lanes import Lane, bare_lane, delta_lane, snapshot_lane
 from chatgpt_to_api.dialects.conversation.reading import (
     CUT,
     NotJson,
     Rope,
+    plain,
     read_flags,
     read_json,
     read_text,
@@ -52,7 +53,6 @@ class _Entered(msgspec.Struct, frozen=True, eq=False):
 
     lane: Lane
     answer: Answer
-    document: Document | None = None
     rope: Rope | None = None
 
 
@@ -267,20 +267,14 @@ class ConversationDecoder:
 
     def _dispatch(self, name: bytes, data: bytes, raw: bytes | None) -> None:
         """Tell an event's kind by its shape. ``raw`` is what a lane can be learned from."""
-        if self.done or not data or name == b"ping":
+        if self.done or name == b"ping":
             return
-        if data.strip() == b"[DONE]":
-            self._ended()
-            return
-        if name == b"delta_encoding":
-            self._announced(data)
+        if not data.startswith(b"{") and self._is_word(name, data.strip()):
             return
         try:
             event = read_json(data)
         except NotJson:
             event = None
-            if data.strip() == _SERVER_ERROR:
-                self._server_error()
         if not isinstance(event, dict):
             self.dropped += 1
             return
@@ -293,8 +287,19 @@ class ConversationDecoder:
         elif not self._foreign(event):
             self._control(event)
 
-    def _announced(self, data: bytes) -> None:
-        encoding = data.strip().strip(b'"')
+    def _is_word(self, name: bytes, data: bytes) -> bool:
+        """Take data that is a word and no object; False for what may still be JSON."""
+        if data == b"[DONE]":
+            self._ended()
+        elif name == b"delta_encoding":
+            self._announced(data.strip(b'"'))
+        elif data == _SERVER_ERROR:
+            self._server_error()
+        else:
+            return not data
+        return True
+
+    def _announced(self, encoding: bytes) -> None:
         if encoding != b"v1":
             shown = encoding[:40].decode("utf-8", "replace")
             self._fail(
@@ -358,12 +363,13 @@ class ConversationDecoder:
         self._lane = None
         if self._foreign(event):
             return
-        was_over = self._turn.over if event.get("error") else False
+        complaint = _complaint(event)
+        was_over = complaint is not None and self._turn.over
         flags = read_flags(message)
         text = read_text(message, flags.kind) if flags.kind is not None else ""
         answer = self._turn.see(flags.id or f"#{flags.role}", flags, text)
-        if event.get("error") and not was_over:
-            self._fail(faults.fault_of_complaint(_complaint(event)))
+        if complaint is not None and not was_over:
+            self._fail(faults.fault_of_complaint(complaint))
         elif answer is not None and raw is not None and flags.status != "finished_successfully":
             self._learn_snapshots(answer, raw, event)
 
@@ -402,8 +408,9 @@ class ConversationDecoder:
             text = read_text(message, flags.kind) if flags.kind is not None else ""
             self._documents.spend(len(text))
             self._turn.see(document.key, flags, text)
-        if root.get("error") and not was_over:
-            self._fail(faults.fault_of_complaint(_complaint(root)))
+        complaint = _complaint(root)
+        if complaint is not None and not was_over:
+            self._fail(faults.fault_of_complaint(complaint))
 
     # -- the fast lane -----------------------------------------------------------------------------
 
@@ -418,19 +425,20 @@ class ConversationDecoder:
     ) -> None:
         if not self._tries or not self._turn.speaks_last(answer):
             return
+        # Bare values follow, mostly; where they did not, perhaps the operation is repeated whole.
+        lane = bare_lane(raw) if self._tries % 2 == 0 else delta_lane(raw, event)
         self._tries -= 1
-        lane = delta_lane(raw, event)
         rope = find(document.root, path)
         if lane is not None and isinstance(rope, Rope):
-            self._lane = _Entered(lane, answer, document, rope)
+            self._lane = _Entered(lane, answer, rope)
 
     def _ran(self, entered: _Entered, text: str) -> None:
         """A run of events added ``text`` to the answer of the lane."""
         self._tries = _TRIES
         if text:
-            if entered.document is not None and entered.rope is not None:
+            if entered.rope is not None:
                 entered.rope.add(text)
-                self._documents.added(entered.document, len(text))
+                self._documents.grown(len(text))
             self._turn.append(entered.answer, text)
 
     # -- the end -----------------------------------------------------------------------------------
@@ -518,6 +526,5 @@ class ConversationDecoder:
 
 def _complaint(event: dict[str, Any]) -> dict[str, Any] | None:
     """The error of an event with the code that may stand beside it, None where it has none."""
-    if not event.get("error"):
-        return None
-    return {"error": event["error"], "code": event.get("error_code")}
+    error = plain(event.get("error"))
+    return {"error": error, "code": event.get("error_code")} if error else None

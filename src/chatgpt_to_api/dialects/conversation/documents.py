@@ -18,8 +18,8 @@ from chatgpt_to_api.errors import ReplyTooLong
 MAX_DOCUMENTS: Final = 64
 """Documents that are kept; operations go to the newest ones, so the oldest is forgotten."""
 
-MAX_WEIGHT: Final = 16 * 1024 * 1024
-"""How much all documents of a reply may hold, characters and values."""
+MAX_WEIGHT: Final = 8 * 1024 * 1024
+"""How much all documents of a reply may hold: characters, and a little for every value."""
 
 MAX_WORK: Final = 64 * 1024 * 1024
 """How much operations may move about: what a cut or an insertion costs is not its own size."""
@@ -27,8 +27,7 @@ MAX_WORK: Final = 64 * 1024 * 1024
 _MAX_STEPS: Final = 32
 _SHORT: Final = 128
 _VALUE_WEIGHT: Final = 16
-_SMALL: Final = 4096
-_SCALARS: Final = frozenset((int, bool, float, type(None)))
+_DEAREST: Final = _VALUE_WEIGHT // 2 + 1  # weight of a byte of JSON: no value is shorter than two
 
 Path: TypeAlias = tuple[str, ...]
 ROOT: Final[Path] = ()
@@ -42,7 +41,6 @@ class Document(msgspec.Struct, eq=False):
 
     channel: int | str
     root: Any
-    weight: int
     key: str = ""
 
 
@@ -55,14 +53,14 @@ _TEXT_PATH: Final = ("message", "content", "parts")
 class Documents:
     """The documents of one reply, and the operation state that is carried over."""
 
-    __slots__ = ("_by_channel", "_channel", "_op", "_path", "_weight", "_work", "ignored")
+    __slots__ = ("_by_channel", "_channel", "_op", "_path", "_unweighed", "_work", "ignored")
 
     def __init__(self) -> None:
         self._by_channel: dict[int | str, Document] = {}
         self._channel: int | str = 0
         self._path: Any = ""
         self._op: Any = "add"
-        self._weight = 0
+        self._unweighed = 0
         self._work = 0
         self.ignored = 0
         """How many operations fitted nothing."""
@@ -72,6 +70,7 @@ class Documents:
 
         ``size`` is the length of its JSON. Raises ReplyTooLong.
         """
+        self.grown(size * _DEAREST)
         value = event.get("v")
         if "c" in event:
             channel = event["c"]
@@ -79,13 +78,13 @@ class Documents:
         if isinstance(value, dict) and "message" in value and "p" not in event:
             # Whatever the carry-over says: only a document has a ``message``.
             self._path, self._op = "", "add"
-            return self._open(value, size)
+            return self._open(value)
         if "p" in event:
             self._path = event["p"]
         if "o" in event:
             self._op = event["o"]
         if self._path == "" and self._op in ("add", "replace") and isinstance(value, dict):
-            return self._open(value, size)
+            return self._open(value)
 
         document = self._by_channel.get(self._channel)
         if document is None:  # the reading of ``c`` as a running number
@@ -93,15 +92,24 @@ class Documents:
         if document is None:
             self.ignored += 1
             return None, []
-        before = document.weight
-        changes = self._changes(document, value)
-        self._weigh(document, document.weight - before)
-        return document, changes
+        return document, self._changes(document, value)
 
-    def added(self, document: Document, size: int) -> None:
-        """A string of ``document`` has grown by ``size`` beside ``apply``. Raises ReplyTooLong."""
-        document.weight += size
-        self._weigh(document, size)
+    def grown(self, size: int) -> None:
+        """What is held has grown by at most ``size``. Raises ReplyTooLong.
+
+        Weighing everything at every operation would cost more than the operation. So this only adds
+        up, and weighs once so much has come that there could be too much.
+        """
+        self._unweighed += size
+        if self._unweighed <= MAX_WEIGHT:
+            return
+        weights = {c: _weight(document.root) for c, document in self._by_channel.items()}
+        while sum(weights.values()) > MAX_WEIGHT and len(weights) > 1:
+            oldest = next(iter(weights))
+            del weights[oldest], self._by_channel[oldest]
+        if sum(weights.values()) > MAX_WEIGHT:
+            raise ReplyTooLong(limit=MAX_WEIGHT, what="characters and values in one reply")
+        self._unweighed = 0
 
     def spend(self, work: int) -> None:
         """Count work that the size of what came does not bound. Raises ReplyTooLong."""
@@ -109,31 +117,12 @@ class Documents:
         if self._work > MAX_WORK:
             raise ReplyTooLong(limit=MAX_WORK, what="characters to move about")
 
-    def _open(self, root: dict[str, Any], size: int) -> tuple[Document, list[Change]]:
-        old = self._by_channel.pop(self._channel, None)
-        if old is not None:
-            self._weight -= old.weight
-        elif len(self._by_channel) >= MAX_DOCUMENTS:
-            self._forget_oldest()
-        # No value is shorter than two bytes, so this is no less than a small document's weight.
-        weight = size * (_VALUE_WEIGHT // 2 + 1) if size <= _SMALL else _weight(root)
-        document = Document(self._channel, root, weight)
-        self._by_channel[self._channel] = document
-        self._weigh(document, document.weight)
+    def _open(self, root: dict[str, Any]) -> tuple[Document, list[Change]]:
+        if self._by_channel.pop(self._channel, None) is None:
+            while len(self._by_channel) >= MAX_DOCUMENTS:
+                del self._by_channel[next(iter(self._by_channel))]
+        document = self._by_channel[self._channel] = Document(self._channel, root)
         return document, [("replace", ROOT, root)]
-
-    def _weigh(self, document: Document, more: int) -> None:
-        self._weight += more
-        if self._weight <= MAX_WEIGHT:
-            return
-        while self._weight > MAX_WEIGHT and next(iter(self._by_channel.values())) is not document:
-            self._forget_oldest()
-        if self._weight > MAX_WEIGHT:
-            raise ReplyTooLong(limit=MAX_WEIGHT, what="characters and values in one reply")
-
-    def _forget_oldest(self) -> None:
-        oldest = self._by_channel.pop(next(iter(self._by_channel)))
-        self._weight -= oldest.weight
 
     def _changes(self, document: Document, value: Any) -> list[Change]:
         op, path = self._op, _path(self._path)
@@ -172,89 +161,75 @@ class Documents:
         if not path:
             if op not in ("add", "replace") or not isinstance(value, dict):
                 return False
-            document.weight += _weight(value) - _weight(document.root)
             document.root = value
             return True
         holder, key = find(document.root, path[:-1]), path[-1]
         if holder is None and key == "0":
             holder = _made(document.root, path)
         if type(holder) is dict:
-            return self._in_object(document, op, holder, key, value)
+            return self._in_object(op, holder, key, value)
         if type(holder) is list:
-            return self._in_list(document, op, holder, key, value)
+            return self._in_list(op, holder, key, value)
         return False
 
-    def _in_object(
-        self, document: Document, op: str, holder: dict[str, Any], key: str, value: Any
-    ) -> bool:
-        old = holder.get(key)
+    def _in_object(self, op: str, holder: dict[str, Any], key: str, value: Any) -> bool:
         if op in ("replace", "add"):
-            document.weight += _weight(value) - _weight(old)
             holder[key] = value
         elif op in ("append", "truncate"):
-            new = self._changed(document, op, old, value)
+            new = self._changed(op, holder.get(key), value)
             if new is None:
                 return False
             holder[key] = new
         elif op == "remove" and key in holder:
-            document.weight -= _weight(holder.pop(key))
+            del holder[key]
         else:
             return False
         return True
 
-    def _in_list(
-        self, document: Document, op: str, holder: list[Any], key: str, value: Any
-    ) -> bool:
+    def _in_list(self, op: str, holder: list[Any], key: str, value: Any) -> bool:
         size = len(holder)
         at = size if key == "-" else _index(key)
         if at is None or at > size:
             return False
         if op == "add" or (op == "append" and at == size):
             self.spend(size - at)
-            document.weight += _weight(value)
             holder.insert(at, value)
         elif at == size:
             return False
         elif op in ("append", "truncate"):
-            new = self._changed(document, op, holder[at], value)
+            new = self._changed(op, holder[at], value)
             if new is None:
                 return False
             holder[at] = new
         elif op == "replace":
-            document.weight += _weight(value) - _weight(holder[at])
             holder[at] = value
         elif op == "remove":
             self.spend(size - at)
-            document.weight -= _weight(holder.pop(at))
+            del holder[at]
         else:
             return False
         return True
 
-    def _changed(self, document: Document, op: str, old: Any, value: Any) -> Any:
+    def _changed(self, op: str, old: Any, value: Any) -> Any:
         """What ``old`` becomes by an append or a truncate; None where it fits nothing."""
         if op == "truncate":
-            return self._truncated(document, old, value)
+            return self._truncated(old, value)
         if old is None:
-            document.weight += _weight(value)
             return value
         if type(value) is str and type(old) in (str, Rope):
             rope = old if type(old) is Rope else Rope(old)
             rope.add(value)
-            document.weight += len(value)
             return rope
         if isinstance(old, dict) and isinstance(value, dict):
-            known = {key: old[key] for key in value if key in old}
-            document.weight += _weight(value) - _weight(known)
             old.update(value)
             return old
         if isinstance(old, list):
             more = value if isinstance(value, list) else [value]
-            document.weight += _weight(more)
             old.extend(more)
             return old
         return None
 
-    def _truncated(self, document: Document, old: Any, value: Any) -> Any:
+    def _truncated(self, old: Any, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             return None
         if isinstance(old, Rope):
@@ -262,7 +237,6 @@ class Documents:
         if not isinstance(old, str | list):
             return None
         self.spend(len(old))
-        document.weight += _weight(old[:value]) - _weight(old)
         return old[:value]
 
 
@@ -325,10 +299,6 @@ def _index(step: str) -> int | None:
 
 def _weight(value: Any) -> int:
     """How much a value holds: the characters of its strings and a little for every value."""
-    if type(value) is str:
-        return _VALUE_WEIGHT + len(value)
-    if type(value) in _SCALARS:
-        return _VALUE_WEIGHT
     weight = 0
     todo = [value]
     while todo:

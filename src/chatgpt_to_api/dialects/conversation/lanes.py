@@ -67,26 +67,23 @@ class SnapshotLane:
 
 
 class DeltaLane:
-    """Operations that append to the same text: bare values, or with their path each time."""
+    """Operations that append to the same text, all of one form."""
 
-    __slots__ = ("_forms",)
+    __slots__ = ("_form",)
 
-    def __init__(self, *forms: _Form) -> None:
-        self._forms = forms
+    def __init__(self, form: _Form) -> None:
+        self._form = form
 
     def run(self, block: bytes, at: int) -> tuple[str, int]:
         """Return the text the events from ``at`` on add; see :class:`Lane`."""
-        for form in self._forms:
-            found = form.pattern.match(block, at)
-            if found is None:
-                continue
-            end = found.end()
-            inside = block[at + len(form.before) : end - len(form.after)]
-            lines = b'"' + inside.replace(form.between, b'"\n"') + b'"'
-            text = _joined(lines)
-            if text is not None:
-                return text, end
-        return "", at
+        form = self._form
+        found = form.pattern.match(block, at)
+        if found is None:
+            return "", at
+        end = found.end()
+        inside = block[at + len(form.before) : end - len(form.after)]
+        text = _joined(b'"' + inside.replace(form.between, b'"\n"') + b'"')
+        return ("", at) if text is None else (text, end)
 
 
 class _Form(msgspec.Struct, frozen=True, eq=False):
@@ -145,26 +142,27 @@ def snapshot_lane(raw: bytes, event: dict[str, Any]) -> SnapshotLane | None:
     return SnapshotLane(before + inside, after) if probe == event else None
 
 
-def delta_lane(raw: bytes, event: dict[str, Any]) -> DeltaLane | None:
-    """Make a lane from the bytes of one operation that appended text, and what they decode to.
+def bare_lane(raw: bytes) -> DeltaLane:
+    """Make a lane for the bare values that mostly follow an operation that appended text.
 
-    After it a bare value means the same, so the lane takes both forms.
+    ``raw`` are that operation's bytes. Nothing of them need be checked: a lone value is one, and
+    behind such an operation it appends to the same text.
     """
-    if not isinstance(event.get("v"), str):
-        return None
+    head, brace, _ = raw.partition(b"{")
+    value = b'"v": "' if b'"v": ' in raw else b'"v":"'
+    return DeltaLane(_form(head + brace + value, b'"}'))
+
+
+def delta_lane(raw: bytes, event: dict[str, Any]) -> DeltaLane | None:
+    """Make a lane for an operation that appended text and is repeated with other text."""
     found = _around(raw, b'"v": "', b'"v":"')
     if found is None:
         return None
     before, _, after = found
     probe = _probed(before, after)
-    if probe is None or probe.get("v") != _PROBE or {**probe, "v": event["v"]} != event:
+    if not isinstance(probe, dict) or probe.get("v") != _PROBE:
         return None
-    given = _form(before, after)
-    if len(event) == 1:
-        return DeltaLane(given)
-    head, brace, _ = before.partition(b"{")
-    value = b'"v": "' if before.endswith(b'"v": "') else b'"v":"'
-    return DeltaLane(_form(head + brace + value, b'"}'), given)
+    return DeltaLane(_form(before, after)) if {**probe, "v": event["v"]} == event else None
 
 
 def _around(raw: bytes, *openings: bytes) -> tuple[bytes, bytes, bytes] | None:

@@ -188,6 +188,16 @@ def as_text(value: object) -> str:
     return value.text if isinstance(value, Rope) else ""
 
 
+def plain(value: object) -> object:
+    """Return a value of a document with its ropes as strings, "…" for one too deep to read."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return msgspec.to_builtins(value, enc_hook=as_text)
+    except RecursionError:
+        return "…"
+
+
 def mended(text: str) -> tuple[str, str]:
     """Split ``text`` into what can be sent and the half surrogate pair at its end ("" mostly).
 
