@@ -9,6 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.token_tables import encoding_of
@@ -76,3 +77,16 @@ def test_the_package_may_be_imported_as_well() -> None:
         "assert table.count(text) == len(bpe_openai.get_encoding('o200k_base').encode(text))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_platform_without_the_tokenizer_gets_estimates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No wheel is no reason to fail a request: counts are estimates, and the log says so."""
+    monkeypatch.setattr(token_tables, "_COMPILED", "bpe_openai._not_there")
+    monkeypatch.setattr(token_tables, "_loaded", {})
+    with capture_logs() as logs:
+        table = await token_tables.ensure("gpt-4o")
+    assert table.count("twelve bytes") == 3
+    assert table.count("") == 0
+    assert "estimates" in logs[0]["event"]

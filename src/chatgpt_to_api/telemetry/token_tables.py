@@ -16,6 +16,9 @@ from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+import structlog
+
+log = structlog.get_logger(__name__)
 
 _COMPILED: Final = "bpe_openai._bindings"
 
@@ -27,7 +30,7 @@ _CL100K: Final = re.compile(
 
 
 class TokenTable(msgspec.Struct, frozen=True):
-    """A loaded table. ``count`` counts a text's tokens; it is exact and plain."""
+    """A loaded table. ``count`` counts a text's tokens: exactly, where there is a tokenizer."""
 
     encoding: Encoding
     count: Callable[[str], int]
@@ -55,7 +58,18 @@ async def ensure(model: str) -> TokenTable:
 
 
 def _load(encoding: Encoding) -> TokenTable:
-    return TokenTable(encoding, _bindings().tokenizer_for_encoding(encoding).count)
+    try:
+        bindings = _bindings()
+    except ModuleNotFoundError:
+        # Some platforms have no wheel of it (Intel Macs). An answer is worth more than a count.
+        log.warning("token counts are estimates here: the tokenizer has no wheel for this platform")
+        return TokenTable(encoding, estimate)
+    return TokenTable(encoding, bindings.tokenizer_for_encoding(encoding).count)
+
+
+def estimate(text: str) -> int:
+    """Return about how many tokens ``text`` has: a quarter of its bytes, the usual rule of thumb."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
 def _bindings() -> ModuleType:
