@@ -63,7 +63,7 @@ docs: setup
 
 ## bench: measure speed and memory beside nginx
 bench: setup
-	$(BIN)/python -m bench
+	$(BIN)/python bench/run.py
 
 # No index address and no host name goes into a lock, only names, versions and hashes.
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url \
