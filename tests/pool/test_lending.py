@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatgpt_to_api.errors import RateLimited, Unavailable
-from chatgpt_to_api.pool.pool import PoolRules, RateWindow, parse_rate_limits
+from chatgpt_to_api.pool.pool import LeaseAsk, Pool, PoolRules, RateWindow, parse_rate_limits
 from chatgpt_to_api.pool.windows import GUARD
 from support.pool_driver import Asking, Bench, challenge, limited, no_quota, refused_token, spec
 
@@ -169,6 +171,40 @@ def test_no_window_is_ever_broken(
             times = [at for at, by in sends if by == id]
             for first, beyond in zip(times, times[limit:], strict=False):
                 assert beyond - first >= seconds
+
+
+LOOPS = [asyncio.new_event_loop]
+with contextlib.suppress(ImportError):  # absent where there is no uvloop
+    import uvloop
+
+    LOOPS.append(uvloop.new_event_loop)
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_the_pace_is_kept_on_real_loops(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """With the loop's own clock and timers, which may round: twelve sends at three per 0.1 s."""
+
+    async def run() -> list[float]:
+        loop = asyncio.get_running_loop()
+        pool = Pool(loop)
+        pool.configure("up", PoolRules(rate_limits=parse_rate_limits("3/0.1s")))
+        pool.replace("up", [spec(id) for id in "abcd"])
+        sends: list[float] = []
+
+        async def request() -> None:
+            ask = LeaseAsk(upstream="up", model="m", deadline=loop.time() + 60)
+            async with pool.lease(ask) as lease:
+                sends.append(lease.stamp)
+
+        await asyncio.gather(*(request() for _ in range(12)))
+        assert pool.in_flight == 0
+        return sends
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        sends = runner.run(run())
+    assert len(sends) == 12
+    for first, beyond in zip(sends, sends[3:], strict=False):
+        assert beyond - first >= 0.1
 
 
 # Further sends
