@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -11,7 +13,7 @@ from starlette.routing import Route
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.server.limits import Limits
-from support.door_server import EVENTS, door_server, get, post, ticks, until, whole
+from support.door_server import EVENTS, Wire, door_server, get, post, ticks, until, whole
 
 PIECE = b"x" * 16_384
 
@@ -49,14 +51,17 @@ async def test_drain_waits_for_a_client_that_reads_slowly() -> None:
         assert len(reply.body) == 2000 * len(PIECE)
 
 
-async def test_who_waits_in_drain_is_freed_when_the_client_goes() -> None:
-    """A hang-up while the buffers are full is seen too."""
+@pytest.mark.parametrize("leave", [Wire.reset, Wire.half_close])
+async def test_who_waits_in_drain_is_freed_when_the_client_goes(
+    leave: Callable[[Wire], None],
+) -> None:
+    """A hang-up while the buffers are full is seen too, and does not wait for them."""
     handle = Writer(1 << 30)
     async with door_server(handle) as server:
         wire = await server.connect(receive_buffer=4096)
         wire.send(post())
         await until(lambda: any(c.write_paused for c in server.state.connections))
-        wire.reset()
+        leave(wire)
         await handle.gone.wait()
         await until(lambda: not server.state.tasks)
 

@@ -267,10 +267,19 @@ async def test_an_expected_body_that_is_refused_is_not_asked_for() -> None:
 
 async def test_a_declared_body_over_the_limit_is_refused_before_it_is_sent() -> None:
     """Content-Length alone decides, also with Expect: no 100, a 413 at once."""
-    async with door_server(limits=Limits(body=1000)) as server:
+    begun: list[Exchange] = []
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        begun.append(exchange)
+        async for _ in exchange.chunks():
+            pass
+        whole(exchange, b"never")
+
+    async with door_server(handle, limits=Limits(body=1000)) as server:
         wire = await server.connect()
         wire.send(post(b"x" * 1001, "Expect: 100-continue")[:-1001])
         reply = await wire.reply()
+        assert begun == []
         assert reply.status == 413
         assert reply.json["door"] == "request_too_large"
         assert "1000 bytes" in reply.json["message"]
@@ -501,6 +510,21 @@ async def test_an_idle_connection_is_closed_and_a_used_one_is_not() -> None:
         assert waits.result()
         assert (await used.ask(post())).status == 200
         assert await used.closed()
+
+
+async def test_a_long_answer_does_not_shorten_the_idle_time_after_it() -> None:
+    """Keep-alive counts from the reply's end."""
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        await exchange.body(10)
+        await ticks(server.front, 20)
+        whole(exchange, b"late")
+
+    async with door_server(handle, limits=Limits(tick=0.02, idle=0.2)) as server:
+        wire = await server.connect()
+        for _ in range(2):
+            assert (await wire.ask(post())).body == b"late"
+            await ticks(server.front, 3)
 
 
 async def test_connections_of_one_address_are_bounded() -> None:

@@ -181,14 +181,12 @@ class HttpProtocol(asyncio.Protocol):
 
     def _lost(self) -> None:
         """Tell everybody on this connection that the client is gone."""
-        queue, self._queue = self._queue, deque()
         active, self._active = self._active, None
+        self._queue.clear()
         self._receiving = None
         self._parser = None
         if active is not None:
             active.lost()
-        for exchange in queue:
-            exchange.lost()
         self.write_paused = False
         self._wake_writers()
 
@@ -424,9 +422,7 @@ class HttpProtocol(asyncio.Protocol):
         """A reply was cut: no further byte may make it look whole."""
         self._active = None
         self._parser = None
-        queue, self._queue = self._queue, deque()
-        for waiting in queue:
-            waiting.lost()
+        self._queue.clear()
         transport = self.transport
         if exchange.started and exchange.version == "1.0":
             # Without chunks only a reset tells a cut reply from a whole one.
@@ -443,10 +439,8 @@ class HttpProtocol(asyncio.Protocol):
         Closing on a client that still sends resets the connection and destroys the reply on its
         way. So only our side is closed, and what still comes is read and dropped, within bounds.
         """
-        queue, self._queue = self._queue, deque()
-        for waiting in queue:
-            waiting.lost()
-        still_sending = not exchange.complete or queue or self._phase != IDLE
+        still_sending = not exchange.complete or self._queue or self._phase != IDLE
+        self._queue.clear()
         if not still_sending:
             self._parser = None
             self.transport.close()
