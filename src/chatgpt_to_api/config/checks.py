@@ -137,6 +137,7 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "upstreams.NAME.api_keys": _header_secrets,
     "upstreams.NAME.models": _globs,
     "upstreams.NAME.rate_limits": _rates,
+    "upstreams.NAME.credential_rate_limits": _rates,
     "upstreams.NAME.proxy": _proxy,
     "upstreams.NAME.puid": _header_secret,
     "upstreams.NAME.headers": _headers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chatgpt_to_api.config.catalogue import Setting, describe
 from chatgpt_to_api.config.checks import CHECKS
@@ -96,12 +96,17 @@ class Reading:
         self.file_problem(key, f"there is no such setting{hint}")
 
 
+_OPTIONS: Final = {"log.format": "--log-format", "log.level": "--verbose"}
+"""Options of the command line that are not called like their setting."""
+
+
 def find_outside(
     setting: Setting, options: Mapping[str, str], variables: Variables
 ) -> Found | None:
     """Return what an option of the command line says of a setting, else what a variable does."""
     text = options.get(setting.key, "").strip()
     if text:
-        option = "--" + setting.name.removesuffix("_file").replace("_", "-")
+        option = _OPTIONS.get(setting.key)
+        option = option or "--" + setting.name.removesuffix("_file").replace("_", "-")
         return Found(text, option, f"option {option}")
     return variables.find(*setting.env) if setting.env else None

@@ -332,6 +332,10 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             conversation="API_RATE_LIMIT",
         ),
     ] = ()
+    credential_rate_limits: Annotated[
+        tuple[str, ...],
+        of_upstream("The same for each credential by itself.", "conversation", "openai"),
+    ] = ()
     proxy: Annotated[
         Secret | None,
         of_upstream(

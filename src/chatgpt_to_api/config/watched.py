@@ -62,11 +62,14 @@ class Watcher:
         return [f"{file.path}: {line}" for file in self._files for line in file.complaints]
 
     async def load(self) -> None:
-        """Take every file as it stands now; the first thing at start. A missing one is no news."""
+        """Take every file as it stands now; the first thing at start. A missing one is no news.
+
+        What is wrong is not logged: the start tells it from :attr:`warnings`, in its few lines.
+        """
         for file in self._files:
             file.seen = _signature(file.path)
             if file.seen is not None:
-                await self._take(file)
+                file.complaints = await self._take(file)
 
     async def look(self) -> None:
         """Look at every file once, and take those that changed and have settled."""
@@ -74,7 +77,11 @@ class Watcher:
             found = _signature(file.path)
             settled, file.seen = found == file.seen, found
             if settled and found != file.taken:
-                await self._take(file)
+                complaints = await self._take(file)
+                for line in complaints:
+                    if line not in file.complaints:
+                        log.warning("%s: %s", file.path, line)
+                file.complaints = complaints
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -82,23 +89,21 @@ class Watcher:
             await asyncio.sleep(INTERVAL)
             await self.look()
 
-    async def _take(self, file: _File) -> None:
+    async def _take(self, file: _File) -> tuple[str, ...]:
+        """Take a file's content; return what is wrong with it."""
         try:
             content = None if file.seen is None else await asyncio.to_thread(_read, file.path)
             if _signature(file.path) != file.seen:
-                return  # it changed while it was read; the next look sees it
+                return file.complaints  # it changed while it was read; the next look sees it
             complaints = tuple(await file.apply(content))
             file.taken = file.seen
         except _Unreadable as error:
-            complaints = (str(error),)
             file.taken = file.seen
+            return (str(error),)
         except Exception as error:  # one file's trouble must not end the watching
             log.debug("%s could not be taken", file.path, exc_info=error)
-            complaints = (f"it could not be taken and is tried again ({error})",)
-        for line in complaints:
-            if line not in file.complaints:
-                log.warning("%s: %s", file.path, line)
-        file.complaints = complaints
+            return (f"it could not be taken and is tried again ({error})",)
+        return complaints
 
 
 def _signature(path: Path) -> _Signature | None:

@@ -14,7 +14,7 @@ from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 from chatgpt_to_api.pool.contract import CredentialSpec, PoolRules
 from chatgpt_to_api.pool.windows import parse_rate_limits
-from chatgpt_to_api.transport.environment import ProxyRules
+from chatgpt_to_api.transport.environment import ProxyRules, is_loopback
 from chatgpt_to_api.wire.http import split_url
 from chatgpt_to_api.wire.proxy import Proxy, parse_proxy
 from chatgpt_to_api.wire.secret import Access
@@ -74,10 +74,16 @@ def pool_rules(upstream: UpstreamSettings, settings: Settings) -> PoolRules:
     return PoolRules(
         max_concurrency=upstream.max_concurrency or (1 if conversation else None),
         rate_limits=parse_rate_limits(", ".join(upstream.rate_limits)),
+        credential_rate_limits=parse_rate_limits(", ".join(upstream.credential_rate_limits)),
         needs_credentials=conversation,
         max_queue=settings.limits.max_queue,
-        rotate_proxies=upstream.kind != "local" and upstream.proxy is None,
+        rotate_proxies=_is_far(upstream) and upstream.proxy is None,
     )
+
+
+def _is_far(upstream: UpstreamSettings) -> bool:
+    """Whether an upstream is reached through the network, and so perhaps through a proxy."""
+    return bool(upstream.base_url) and not is_loopback(split_url(upstream.base_url)[0].host)
 
 
 def configured_credentials(name: str, upstream: UpstreamSettings) -> list[CredentialSpec]:

@@ -42,7 +42,7 @@ async def relay(
         if not 200 <= reply.head.status < 300:
             return await refused(reply, codec, gateway.wall())
         if streaming:
-            return await _stream(gateway, question, codec, reply)
+            return await _stream(gateway, question, codec, lease, reply)
         return await _whole(question, codec, reply)
     finally:
         reply.close()
@@ -60,6 +60,7 @@ async def _whole(question: Question, codec: RelayUpstream, reply: Reply) -> Upst
             raise ReplyTooLong(limit=WHOLE_REPLY_LIMIT)
     passed = scanner.eof()
     if passed.failed is not None:
+        assert scanner.fault is not None, "a scanner that fails says what it means"
         return scanner.fault
     pieces.append(passed.data)
     question.record.usage = scanner.usage
@@ -71,7 +72,7 @@ async def _whole(question: Question, codec: RelayUpstream, reply: Reply) -> Upst
 
 
 async def _stream(
-    gateway: Gateway, question: Question, codec: RelayUpstream, reply: Reply
+    gateway: Gateway, question: Question, codec: RelayUpstream, lease: Granted, reply: Reply
 ) -> UpstreamFault | None:
     scanner = codec.scanner(reply.head, stream=True, hide_usage=not question.asked.include_usage)
     delivery = question.delivery
@@ -85,6 +86,7 @@ async def _stream(
         if passed.failed is not None:
             if passed.data and delivery.committed:
                 delivery.pass_on(passed.data)
+            assert scanner.fault is not None, "a scanner that fails says what it means"
             return scanner.fault
         if passed.data:
             if delivery.committed:
@@ -93,6 +95,8 @@ async def _stream(
             elif passed.content or not data or scanner.done:
                 held.append(passed.data)
                 delivery.pass_on(b"".join(held))
+                # Not only at the end: a probe after a cool-down keeps everybody else waiting.
+                lease.ok()
             else:
                 held.append(passed.data)
         if not data or scanner.done:

@@ -130,8 +130,10 @@ class _Call:
                 if type(last) is Failed:
                     self._take(events[:-1])
                     # What fails after a stop string has ended the answer fails for nobody.
-                    over = self._emulated is not None and self._emulated.finished
-                    return None if over else decoder.fault
+                    if self._emulated is not None and self._emulated.finished:
+                        return None
+                    assert decoder.fault is not None, "a decoder that fails says what it means"
+                    return decoder.fault
                 self._take(events)
                 if delivery.committed:
                     keeper.wrote(delivery)
@@ -148,7 +150,11 @@ class _Call:
         if self._count is not None:
             self._count.feed(events)
         if events:
+            begun = self._part.said
             self._part.take(events)
+            if self._part.said and not begun:
+                # Not only at the end: a probe after a cool-down keeps everybody else waiting.
+                self._lease.ok()
 
     def follow_up(self) -> ChatRequest | None:
         """The request that continues a cut answer, while more may be asked for."""

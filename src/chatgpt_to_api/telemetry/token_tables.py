@@ -68,7 +68,7 @@ def _load(encoding: Encoding) -> TokenTable:
 
 
 def estimate(text: str) -> int:
-    """Return about how many tokens ``text`` has: a quarter of its bytes, the usual rule of thumb."""
+    """Return about how many tokens ``text`` has: a quarter of its bytes, by rule of thumb."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
