@@ -1,60 +1,85 @@
-"""One gateway process for a whole module of tests: each test says what the backend plays now."""
+"""One gateway and one scripted backend that tests share, and the command run beside them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import asyncio
+import contextlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from support.gateway_process import Answer
-from support.rig import Rig
-from support.scripted_backend import Play, Script, Seen
+from support.gateway_process import ADMIN_PASSWORD, GatewayProcess, gateway_process, run_command
+from support.scripted_backend import Play, Script, ScriptedBackend, Seen, json_play
 
 
 class Stage:
-    """A script that can be changed: plays in order (the last one repeats), or a function."""
+    """``script`` answers the backend's next requests; each test sets its own."""
 
-    def __init__(self) -> None:
-        self._script: Script = _nothing
+    def __init__(self, data_dir: Path, backend: ScriptedBackend) -> None:
+        self.data_dir = data_dir
+        self.backend = backend
+        self.script: Script = missing_token
+        self.gateway: GatewayProcess
 
-    def play(self, script: Script | Sequence[Play] | Play) -> None:
-        """From now on the backend plays this."""
-        if callable(script):
-            self._script = script
-            return
-        plays = [script] if isinstance(script, Play) else list(script)
-        self._script = lambda _: plays.pop(0) if len(plays) > 1 else plays[0]
+    def play(self, seen: Seen) -> Play:
+        return self.script(seen)
 
-    def __call__(self, seen: Seen) -> Play:
-        return self._script(seen)
+    def run(
+        self, *arguments: str, input: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the gateway's own data folder, with its settings."""
+        return run_command(
+            *arguments,
+            data_dir=self.data_dir,
+            input=input,
+            **{"API_REVERSE_PROXY": self.backend.url(), "EMBEDDED_MODEL": "off", **environment},
+        )
 
-
-def _nothing(_: Seen) -> Play:
-    raise AssertionError("nobody said what to play")
-
-
-async def fresh(rig: Rig) -> None:
-    """Forget what earlier tests taught the gateway about its backend, and whom it asked."""
-    reset = await rig.admin("POST", "/admin/tokens/reset")
-    assert reset.status == 200, reset.text
-    rig.backend.seen.clear()
-
-
-def events_of(answer: Answer) -> list[Any]:
-    """The events of a streamed reply, decoded; ``[DONE]`` stays a string."""
-    found: list[Any] = []
-    for line in answer.text.split("\n"):
-        if line.startswith("data: "):
-            data = line.removeprefix("data: ")
-            found.append(data if data == "[DONE]" else json.loads(data))
-    return found
+    def put_tokens(self, *tokens: Any) -> None:
+        """Make these the gateway's tokens."""
+        answer = self.gateway.admin("PATCH", "/admin/tokens", list(tokens))
+        assert answer.status == 200, answer.text
 
 
-def text_of(events: Sequence[Any]) -> str:
-    """The text that a streamed chat completion says."""
-    return "".join(
-        choice["delta"].get("content") or ""
-        for event in events
-        if isinstance(event, dict)
-        for choice in event.get("choices", ())
-    )
+def missing_token(seen: Seen) -> Play:
+    """What a conversation backend says to a request without a token."""
+    return json_play({"errorMessage": "Missing accessToken."}, 401)
+
+
+@contextlib.contextmanager
+def backend_thread(script: Script) -> Iterator[ScriptedBackend]:
+    """Run a scripted backend on a thread of its own, for tests that block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    backend = ScriptedBackend(script)
+
+    def run(work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result(30)
+
+    run(backend.__aenter__())
+    try:
+        yield backend
+    finally:
+        run(backend.__aexit__(None, None, None))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+@contextlib.contextmanager
+def stage(data_dir: Path, **environment: str) -> Iterator[Stage]:
+    """Run a gateway in front of a scripted backend."""
+
+    def play(seen: Seen) -> Play:
+        return standing.play(seen)
+
+    with backend_thread(play) as backend:
+        standing = Stage(data_dir, backend)
+        variables = {"API_REVERSE_PROXY": backend.url(), "ADMIN_PASSWORD": ADMIN_PASSWORD}
+        with gateway_process(data_dir, **variables, **environment) as gateway:
+            standing.gateway = gateway
+            assert gateway.port
+            yield standing

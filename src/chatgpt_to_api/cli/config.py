@@ -38,7 +38,10 @@ def show(
         bool, typer.Option("--verbose", "-v", help="Tell what each setting means, too.")
     ] = False,
 ) -> None:
-    """Show every setting, its value and where it came from; secrets are masked."""
+    """Show every setting, its value and where it came from.
+
+    Secrets are masked.
+    """
     loaded = settings(config, data_dir)
     found = [row for row in rows(loaded) if not changed or row.origin != DEFAULT]
     if as_json:
@@ -63,7 +66,10 @@ def check(
     as_json: Json = False,
     verbose: Verbose = False,  # noqa: ARG001  # main looks for it
 ) -> None:
-    """Check the configuration; exit code 3, and every problem by name, if it cannot be used."""
+    """Check the configuration, and name every problem.
+
+    Exit code 3 if it cannot be used.
+    """
     if as_json:
         _check_for_programs(config, data_dir)
         return
