@@ -129,7 +129,7 @@ def command_sections() -> str:
 def commands(path: str, command: Command) -> Iterator[tuple[str, Command]]:
     """Walk a command and everything below it; gives the words that call each."""
     inner = _below(command)
-    if not inner:
+    if not inner or any(not _hidden(param) for param in command.params):
         yield path, command
     for name, child in inner.items():
         yield from commands(f"{path} {name}", child)
@@ -139,8 +139,13 @@ def _below(command: Command) -> Mapping[str, Command]:
     if not hasattr(command, "list_commands"):
         return {}
     context = typer.Context(command)
-    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
-    return {name: child for name, child in found.items() if child is not None and not child.hidden}
+    # What a list shows may only stand for a command; what would run is the command.
+    found = {name: _meant(command, context, name) for name in command.list_commands(context)}
+    return {name: child for name, child in found.items() if not child.hidden}
+
+
+def _meant(group: Command, context: Any, name: str) -> Command:
+    return group.resolve_command(context, [name])[1]
 
 
 def _sections(path: str, command: Command) -> Iterator[str]:
@@ -149,7 +154,8 @@ def _sections(path: str, command: Command) -> Iterator[str]:
         options = [p for p in leaf.params if p.param_type_name == "option" and not _hidden(p)]
         usage = " ".join([words, *(_placeholder(argument) for argument in arguments)])
         yield f"### `{usage}`\n"
-        yield _flow(leaf.help or "") + "\n"
+        if leaf.help:
+            yield _flow(leaf.help) + "\n"
         lines = [
             f"| `{_placeholder(argument)}` | {_flow(getattr(argument, 'help', None) or '')} |"
             for argument in arguments

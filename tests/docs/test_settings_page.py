@@ -7,7 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
+from chatgpt_to_api.cli.main import app
 from chatgpt_to_api.config.catalogue import catalogue, upstream_catalogue
 from chatgpt_to_api.config.load import load
 from support.pages import REPOSITORY, blocks, page, pages
@@ -24,6 +26,21 @@ def test_the_tables_are_those_the_code_makes(generator: ModuleType, name: str) -
     """A setting, command or option that changed is not committed without its page: make docs."""
     text = page(f"docs/{name}")
     assert generator.with_table(text, generator.PAGES[name]()) == text
+
+
+def test_every_option_that_help_shows_is_on_the_page() -> None:
+    """Asked the other way round: each command's own help names nothing the page lacks."""
+    sections = page("docs/cli.md").split("\n### ")[1:]
+    words = [re.match(r"`([a-z \-]+)", section) for section in sections]
+    paths = [found[1].split()[1:] for found in words if found is not None]
+    assert ["tokens", "import"] in paths and len(paths) == len(sections) > 10
+    for path, section in zip(paths, sections, strict=True):
+        shown = CliRunner().invoke(app, [*path, "--help"])
+        assert shown.exit_code == 0, path
+        options = set(re.findall(r"(?<![\w-])--[a-z-]+", shown.output.partition("Options:")[2]))
+        assert options - {"--help"} <= set(re.findall(r"--[a-z-]+", section)), path
+        for command in re.findall(r"^  ([a-z]+) ", shown.output.partition("Commands:")[2], re.M):
+            assert any(found[: len(path) + 1] == [*path, command] for found in paths), command
 
 
 def test_every_variable_and_key_is_on_the_page() -> None:
