@@ -12,7 +12,7 @@ import pytest_asyncio
 from support.gateway_process import Answer
 from support.rig import Rig, rigging
 from support.scripted_backend import conversation
-from support.stage import Stage, events_of, fresh, text_of
+from support.shared_rig import OpenScript, events_of, fresh, text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,7 +25,7 @@ DOOR = "/v1/chat/completions"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
-    stage = Stage()
+    stage = OpenScript()
     stage.play(conversation("fine"))
     rig = rigging(tmp_path_factory.mktemp("edges") / "data")
     async with rig(stage, CHATGPT_TO_API_MAX_BODY=str(MOST), CORS_ALLOWED_ORIGINS=PAGE) as running:

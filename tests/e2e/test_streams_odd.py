@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from support.rig import Rig, rigging
 from support.scripted_backend import Play, conversation, conversation_events
-from support.stage import Stage, events_of, fresh, text_of
+from support.shared_rig import OpenScript, events_of, fresh, text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,12 +59,12 @@ CUTTINGS = [Cutting("whole", 0), Cutting("bytewise", 1), Cutting("odd", 37)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage() -> Stage:
-    return Stage()
+async def stage() -> OpenScript:
+    return OpenScript()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory, stage: Stage) -> AsyncIterator[Rig]:
+async def shared(tmp_path_factory: pytest.TempPathFactory, stage: OpenScript) -> AsyncIterator[Rig]:
     rig = rigging(tmp_path_factory.mktemp("odd") / "data")
     async with rig(
         stage,
@@ -104,7 +104,7 @@ async def test_every_recording_is_tried() -> None:
 @pytest.mark.parametrize("cutting", CUTTINGS, ids=lambda cutting: cutting.name)
 @pytest.mark.parametrize("name", GOOD)
 async def test_a_recorded_answer_comes_out_whole(
-    rig: Rig, stage: Stage, name: str, cutting: Cutting
+    rig: Rig, stage: OpenScript, name: str, cutting: Cutting
 ) -> None:
     """Text, finish reason and model as written beside the bytes, however those are cut."""
     expected = EXPECTED[name]
@@ -121,7 +121,7 @@ async def test_a_recorded_answer_comes_out_whole(
 @pytest.mark.parametrize("cutting", CUTTINGS, ids=lambda cutting: cutting.name)
 @pytest.mark.parametrize("name", GOOD)
 async def test_a_recorded_answer_streams(
-    rig: Rig, stage: Stage, name: str, cutting: Cutting
+    rig: Rig, stage: OpenScript, name: str, cutting: Cutting
 ) -> None:
     """The pieces joined are the text; one finish reason; one ``[DONE]``, last."""
     expected = EXPECTED[name]
@@ -144,7 +144,7 @@ async def test_a_recorded_answer_streams(
 @pytest.mark.parametrize("cutting", CUTTINGS, ids=lambda cutting: cutting.name)
 @pytest.mark.parametrize("name", BROKEN)
 async def test_a_recorded_break_is_never_a_quiet_end(
-    rig: Rig, stage: Stage, name: str, cutting: Cutting
+    rig: Rig, stage: OpenScript, name: str, cutting: Cutting
 ) -> None:
     """What was said arrives, then an error and no ``[DONE]``; without a stream it is a 502."""
     expected = EXPECTED[name]
@@ -166,7 +166,7 @@ async def test_a_recorded_break_is_never_a_quiet_end(
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("name", REFUSED)
 async def test_a_recorded_refusal_is_an_error_with_the_backends_words(
-    rig: Rig, stage: Stage, name: str, stream: bool
+    rig: Rig, stage: OpenScript, name: str, stream: bool
 ) -> None:
     """A status that says what happened, also where a stream was asked for; the words are kept."""
     expected = EXPECTED[name]
@@ -209,7 +209,7 @@ async def test_a_recorded_refusal_is_an_error_with_the_backends_words(
     ],
 )
 async def test_ways_to_end_and_to_frame_do_not_matter(
-    rig: Rig, stage: Stage, play: Play, stream: bool
+    rig: Rig, stage: OpenScript, play: Play, stream: bool
 ) -> None:
     """The answer is finished when the backend said so, however the bytes around it look."""
     stage.play(play)
@@ -223,7 +223,7 @@ async def test_ways_to_end_and_to_frame_do_not_matter(
     assert await rig.states() == {"ready": 1}
 
 
-async def test_the_text_may_hold_the_framings_own_words(rig: Rig, stage: Stage) -> None:
+async def test_the_text_may_hold_the_framings_own_words(rig: Rig, stage: OpenScript) -> None:
     """``data:``, ``[DONE]``, blank lines and lone surrogates inside the text are text."""
     said = 'data: [DONE]\n\nevent: x\r\n{"error": 1}\u2028\u0085 end'
     stage.play(conversation(said[:9], said[9:]))
@@ -231,7 +231,7 @@ async def test_the_text_may_hold_the_framings_own_words(rig: Rig, stage: Stage) 
     assert text_of(events_of(await rig.ask(stream=True))) == said
 
 
-async def test_what_the_model_map_says_is_asked_for(rig: Rig, stage: Stage) -> None:
+async def test_what_the_model_map_says_is_asked_for(rig: Rig, stage: OpenScript) -> None:
     """``gpt-3.5-turbo`` and its dated names are the backend's text-davinci-002-render-sha."""
     stage.play(conversation("ok"))
     for asked in ("gpt-3.5-turbo", "gpt-3.5-turbo-0301", "gpt-3.5-turbo-16k", "gpt-4"):
