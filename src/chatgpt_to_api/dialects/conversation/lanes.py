@@ -55,7 +55,7 @@ class SnapshotLane:
             piece = block[start:end]
             pieces.append(piece)
             known += piece
-            size += len(piece)
+            size += end - start
             stop = end + fixed + 2
         if not pieces:
             return "", at
