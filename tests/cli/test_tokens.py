@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -12,20 +11,13 @@ from typing import Any
 
 import pytest
 
+from support.access_tokens import jwt
 from support.gateway_process import ADMIN_PASSWORD, clean_environment, command, run_command
 from support.scripted_backend import Play, Seen, html_play, json_play
 from support.stage import Stage, backend_thread
 
 if os.name == "posix":
     import pty
-
-
-def jwt(expires: float, email: str = "") -> str:
-    def part(value: dict[str, Any]) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
-    profile = {"https://api.openai.com/profile": {"email": email}}
-    return f"{part({'alg': 'RS256'})}.{part({'exp': int(expires), **profile})}.c2lnbmF0dXJl"
 
 
 def listed(*where: str, data_dir: Path, **environment: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Final, Literal, Self
 import msgspec
 
 from chatgpt_to_api import __version__
+from chatgpt_to_api.cli.output import plural
 from chatgpt_to_api.config.list_files import parse_proxies
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.conversation.faults import fault_of_reply
@@ -191,7 +192,7 @@ def models_verdict(codec: ChatUpstream, head: ReplyHead, body: bytes) -> Answere
                 "answers 200 to GET /models, but with no list of models",
                 "Make sure that the URL is the one before /chat/completions, mostly ending in /v1.",
             )
-        return Answered("ok", f"speaks the OpenAI API: works, {len(listed)} models")
+        return Answered("ok", f"speaks the OpenAI API: works, {plural(len(listed), 'model')}")
     fault = codec.fault(head, body, time.time())
     words = scrubbed(fault.error.said)[:120]
     says = f"answers {head.status} to GET /models" + (f" ({words})" if words else "")
