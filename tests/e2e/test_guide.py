@@ -17,6 +17,7 @@ from support.scripted_backend import (
     Play,
     chat_chunks,
     conversation,
+    conversation_events,
     json_play,
     scripted_backend,
 )
@@ -327,3 +328,15 @@ async def test_tokens_never_show(rigged: Rigging) -> None:
         rig.gateway.stop()
         assert token not in rig.gateway.text
         assert ADMIN_PASSWORD not in rig.gateway.text
+
+
+async def test_a_rewritten_answer_is_given_whole_and_within_bounds(rigged: Rigging) -> None:
+    """Not streamed: each choice gets the last wording, and stop strings hold for it too."""
+    first, second = conversation_events(["See [1] for 42."]), conversation_events(["See 7 for 42."])
+    rewritten = Play(pieces=[first[0], *second[1:]])
+    async with rigged([rewritten], tokens=["tok-a", "tok-b"]) as rig:
+        whole = await rig.ask(n=2)
+        texts = [choice["message"]["content"] for choice in whole.json["choices"]]
+        assert texts == ["See 7 for 42."] * 2
+        stopped = await rig.ask(stop=[" 42"])
+        assert stopped.json["choices"][0]["message"]["content"].endswith(" for")

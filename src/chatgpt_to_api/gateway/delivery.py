@@ -142,16 +142,18 @@ class Delivery:
                 self._collected.append(UsageReported(usage))
             self.send(self.encoder.complete(self._collected))
 
-    def revise(self, text: str) -> None:
-        """Replace a collected reply's text: the upstream rewrote what it had said before."""
-        first = next((i for i, e in enumerate(self._collected) if isinstance(e, TextDelta)), None)
-        if first is None:
-            return
-        self._collected = [
-            TextDelta(text) if i == first else event
-            for i, event in enumerate(self._collected)
-            if i == first or not isinstance(event, TextDelta)
-        ]
+    def revise(self, text: str, choice: int) -> None:
+        """Replace the text of a collected choice: the upstream rewrote what it had said."""
+        first = True
+        revised: list[ChatEvent] = []
+        for event in self._collected:
+            if isinstance(event, TextDelta) and event.choice == choice:
+                if first:
+                    revised.append(TextDelta(text, choice))
+                first = False
+            else:
+                revised.append(event)
+        self._collected = revised
 
     def send(self, reply: HttpReply) -> None:
         """Send a whole reply."""

@@ -26,11 +26,11 @@ class Part:
     again. Usage is kept, not handed on: a reply of several parts reports one sum.
     """
 
-    __slots__ = ("_choice", "_delivery", "_held", "said", "usage")
+    __slots__ = ("_delivery", "_held", "choice", "said", "usage")
 
     def __init__(self, delivery: Taker, choice: int) -> None:
         self._delivery = delivery
-        self._choice = choice
+        self.choice = choice
         self._held: list[ChatEvent] = []
         self.said = False
         """Generated content, or the end of an empty answer, was seen: no further try."""
@@ -48,9 +48,9 @@ class Part:
         if reported:
             self.usage = reported[-1].usage
             events = [event for event in events if type(event) is not UsageReported]
-        if self._choice:
+        if self.choice:
             events = [
-                msgspec.structs.replace(event, choice=self._choice)
+                msgspec.structs.replace(event, choice=self.choice)
                 for event in events
                 if type(event) is not Started
             ]

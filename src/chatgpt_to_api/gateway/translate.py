@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from chatgpt_to_api.chat.events import ChatEvent, Failed, UsageReported
+from chatgpt_to_api.chat.events import (
+    BlockEnded,
+    BlockStarted,
+    ChatEvent,
+    Failed,
+    TextDelta,
+    UsageReported,
+)
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.pipeline import Pipeline
@@ -71,6 +79,7 @@ class _Call:
         self._decoder: ReplyDecoder | None = None
         self._count: Count | None = None
         self._whole = False
+        self._new_pipeline: Callable[[], Pipeline | None] = lambda: None
         self._emulated: Pipeline | None = None
         self.heard = False
         """Whether the running call has brought any event."""
@@ -105,7 +114,8 @@ class _Call:
         """Set up what this upstream lacks, while it is already writing its answer."""
         if self._candidate.upstream.emulates:
             table = await token_tables.ensure(request.model)
-            self._emulated = Pipeline.for_request(request, table.count)
+            self._new_pipeline = partial(Pipeline.for_request, request, table.count)
+            self._emulated = self._new_pipeline()
         if self._candidate.upstream.counts_tokens:
             self._count = await start_count(request)
 
@@ -169,9 +179,19 @@ class _Call:
         """Hand on the end that the decoder held back while a continuation was possible."""
         assert self._decoder is not None
         self._take(self._decoder.conclude())
-        if self._decoder.revised is not None:
-            self._question.delivery.revise(self._decoder.revised)
+        revised = self._decoder.revised
+        cut_short = self._emulated is not None and self._emulated.finished
+        if revised is not None and not cut_short:
+            self._question.delivery.revise(self._within_bounds(revised), self._part.choice)
         self._whole = True
+
+    def _within_bounds(self, text: str) -> str:
+        """What stop strings and the length limit leave of a rewritten text."""
+        again = self._new_pipeline()
+        if again is None:
+            return text
+        events = again.feed([BlockStarted(0, "text"), TextDelta(text), BlockEnded(0)])
+        return "".join(event.text for event in events if isinstance(event, TextDelta))
 
     def settle_usage(self) -> None:
         """Report what was counted, also of an answer that was cut."""
