@@ -29,8 +29,8 @@ class Caller:
         body: bytes = b"",
         proxy: Proxy | None = None,
         connect_timeout: float = 5.0,
-        read_timeout: float = 5.0,
-        deadline: float = 10.0,
+        read_timeout: float = 60.0,
+        deadline: float = 60.0,
     ) -> Reply:
         return await self.client.send(
             HttpRequest(method, Origin(scheme, host, port), target, headers, body),

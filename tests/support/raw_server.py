@@ -104,8 +104,9 @@ class RawServer:
             raise self._errors[0]
 
     async def quiet(self) -> None:
-        """Wait until no connection is open."""
-        await self._idle.wait()
+        """Wait until no connection is open. Raises TimeoutError after 10 s, when one has leaked."""
+        async with asyncio.timeout(10):
+            await self._idle.wait()
 
     @property
     def open(self) -> int:

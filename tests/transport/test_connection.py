@@ -231,3 +231,29 @@ async def test_the_limit_on_heads_is_the_same_in_any_chunking() -> None:
         for size in (len(raw), 1000, 30_000):
             result = await outcome([raw[i : i + size] for i in range(0, len(raw), size)])
             assert (len(result) == 5) is passes, size
+
+
+async def test_bytes_that_wake_nobody_are_signs_of_life() -> None:
+    """Pieces of a head or of a chunk's size put off the silence timeout; a piece of body wakes."""
+    loop = asyncio.get_running_loop()
+    connection = Connection(loop, Shelf())
+    connection.connection_made(Wire())
+    reply = Reply(loop, connection, 1.0, 1.0, 0.0)
+    connection.begin(reply, b"GET", b"GET / HTTP/1.1\r\n\r\n", b"")
+    for piece in (b"HTTP/1.1 200 OK\r\n", b"transfer-encoding: chu"):
+        reply.since = -1.0
+        connection.data_received(piece)
+        assert reply.since >= 0
+        assert reply.waiter is not None
+    connection.data_received(b"nked\r\n\r\n")
+    assert reply.headed and reply.waiter is None
+    reading = asyncio.ensure_future(reply.read())
+    await asyncio.sleep(0)
+    for piece in (b"0", b"0005\r\n"):
+        reply.since = -1.0
+        connection.data_received(piece)
+        assert reply.since >= 0
+        assert reply.waiter is not None
+    connection.data_received(b"hel")
+    assert await reading == b"hel"
+    reply.close()

@@ -36,8 +36,9 @@ def test_a_length_stands_where_a_body_is_or_is_expected() -> None:
 
 @pytest.mark.parametrize("name", [b"accept-encoding", b"Accept-Encoding"])
 def test_identity_is_asked_for_only_where_the_caller_says_nothing(name: bytes) -> None:
-    """A caller's own accept-encoding is kept and not doubled."""
+    """A caller's own accept-encoding is kept as it is and not doubled."""
     assert head((name, b"gzip"), (b"x", b"y")).lower().count(b"accept-encoding") == 1
+    assert b"identity" not in head((name, b"gzip"), (name, b"deflate"))
 
 
 def test_a_site_behind_an_http_proxy_writes_absolute_targets() -> None:

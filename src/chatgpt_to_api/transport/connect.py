@@ -247,6 +247,7 @@ class _Tunnel(asyncio.Protocol):
     def _fail(self, error: ConnectFailed) -> None:
         if not self._ready.done():
             self._ready.set_exception(error)
+            self._ready.exception()  # a cancelled caller never asks, and asyncio would log that
 
 
 def proxy_wants_credentials(label: str) -> ConnectFailed:

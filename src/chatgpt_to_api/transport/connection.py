@@ -1,7 +1,7 @@
 """One connection to an upstream: a request out, its reply in, then the next.
 
-The reply's parts go from the parser's callbacks straight into the Reply; after each read from the
-socket its reader is woken once, whatever that read held.
+What one read from the socket held of the body is joined, handed to the Reply, and its reader is
+woken once, however many chunks that were.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_barren",
+        "_body",
         "_bulky",
         "_complete",
         "_head_only",
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_refusal",
         "idle_since",
         "name",
+        "on_body",
         "paused",
         "reply",
         "transport",
@@ -87,6 +89,8 @@ class Connection(asyncio.Protocol):
         """What is coming in; None while idle."""
         self.paused = False
         self.idle_since = 0.0
+        self._body: list[bytes] = []  # pieces of the body in one read
+        self.on_body = self._body.append  # for the parser; no Python code runs for a chunk
         self._parser = HttpResponseParser(self)
         self._headers: list[Header] = []
         self._noted: list[Header] = []  # those of _headers that say how the body comes
@@ -170,18 +174,25 @@ class Connection(asyncio.Protocol):
             # Nobody asked: an answer kept for the next request would be the wrong one.
             self.abort()
             return
-        parts_before = len(reply.parts)
         self._barren += len(data)
+        violation = ""
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if not self._complete:
-                self._violated(self._refusal or f"broke HTTP: {error}")
-                return
-            self._keep = False  # the reply is whole, what follows it is not ours
+            if self._complete:
+                self._keep = False  # the reply is whole, what follows it is not ours
+            else:
+                violation = self._refusal or f"broke HTTP: {error}"
+        body = self._body
+        if body:
+            reply.parts.append(body[0] if len(body) == 1 else b"".join(body))
         if self._complete:
+            body.clear()
             self._settle(reply)
-        elif len(reply.parts) > parts_before:
+        elif violation:
+            self._violated(violation)
+        elif body:
+            body.clear()
             self._barren = 0
             reply.size += len(data)
             if reply.size > MAX_BUFFERED:
@@ -256,10 +267,6 @@ class Connection(asyncio.Protocol):
             self._keep = False
             raise _StopParsing
 
-    def on_body(self, body: bytes) -> None:
-        """Hand on a piece of the body."""
-        self.reply.parts.append(body)  # type: ignore[union-attr]  # begin() set it
-
     def on_message_complete(self) -> None:
         """Note the end; only here does the parser know whether the connection stays open."""
         if self._interim:
@@ -298,8 +305,6 @@ class Connection(asyncio.Protocol):
         """The reply is whole: part from it, and be free for the next."""
         self.reply = None
         reply.whole()
-        if self.paused:
-            self.resume()
         transport = self.transport
         assert transport is not None
         if self._bulky and transport.get_write_buffer_size():

@@ -10,6 +10,7 @@ from chatgpt_to_api.wire.http import HttpRequest
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET: Final = re.compile(rb"/[!-~]*")
 _COLON: Final = b": "
+_IDENTITY: Final = b"accept-encoding: identity\r\n\r\n"
 _BODY_EXPECTED: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 
 # What decides where a message ends, or belongs to one hop, is the transport's own business.
@@ -58,19 +59,15 @@ class HeadWriter:
         start = self._first_lines.get((method, request.target))
         if start is None:
             start = self._start(method, request.target)
-        extra = b""
-        lines = self._own_lines + len(headers) + 2
-        if request.body or method in _BODY_EXPECTED:
-            extra = b"content-length: %d\r\n" % len(request.body)
-            lines += 1
-        asks_coding = False
+        end = _IDENTITY
         for field in headers:
-            if field[0] not in _plain_names:
-                asks_coding |= _is_accept_encoding(field[0])
-        if not asks_coding:
-            extra += b"accept-encoding: identity\r\n"
+            if field[0] not in _plain_names and _is_accept_encoding(field[0]):
+                end = b"\r\n"
+        lines = self._own_lines + len(headers) + (3 if end is _IDENTITY else 2)
+        if request.body or method in _BODY_EXPECTED:
+            end = b"content-length: %d\r\n%b" % (len(request.body), end)
             lines += 1
-        head = b"\r\n".join([start, *map(_COLON.join, headers), extra + b"\r\n"])
+        head = b"\r\n".join([start, *map(_COLON.join, headers), end])
         # One look at the whole instead of one at each value: a line too many was smuggled in.
         if head.count(b"\n") != lines or head.count(b"\r") != lines or 0 in head:
             raise ValueError("a header of the request holds a line break or NUL")

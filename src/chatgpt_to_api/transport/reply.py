@@ -34,11 +34,13 @@ class Carrier(Protocol):
 class Reply:
     """One reply. ``head`` is there from the start; ``read`` gives the body; ``close`` ends it.
 
-    For callers: ``head``, ``framed``, ``read``, ``close``, ``finish``. The rest is for the
-    connection, which fills it, and the watch, which looks at its times.
+    For callers: ``head``, ``framed``, ``ended``, ``read``, ``close``, ``finish``. The rest is for
+    the connection, which fills it, and the watch, which looks at its times.
 
     ``framed``: the reply itself says where it ends (a length, chunks, or no body at all). Where it
     is False the body ends when the upstream closes, so a cut one looks whole.
+    ``ended``: the last byte has come, so that one more ``read`` gives all that is left (of a
+    compressed body: not necessarily all).
     ``head`` describes the body as ``read`` gives it: one that came compressed has lost its
     ``content-encoding`` and ``content-length``.
     """
