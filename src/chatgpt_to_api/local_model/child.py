@@ -42,7 +42,7 @@ def main() -> None:
     watch.start()
     try:
         server = _serve(order)
-    except RuntimeError as error:
+    except (ImportError, RuntimeError) as error:  # a missing system library is the former
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         os._exit(1)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _serve(order: Order) -> Any:  # the library has no types
-    """Load the model and listen. Raises RuntimeError if either fails."""
+    """Load the model and listen. Raises RuntimeError, or ImportError if the runtime cannot load."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
