@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import UpstreamFailed
-from chatgpt_to_api.gateway.scrub import scrub, scrub_error
+from chatgpt_to_api.gateway.scrub import scrub, scrub_fault
 from chatgpt_to_api.wire.secret import Access, Secret
 
 VISIBLE = st.characters(min_codepoint=33, max_codepoint=126)
@@ -35,8 +36,13 @@ def test_things_shaped_like_secrets_are_masked() -> None:
         assert secret not in shown
 
 
-def test_an_errors_message_words_and_args_are_scrubbed() -> None:
-    """Whichever of them is shown."""
-    error = UpstreamFailed("said tok-12345678", said="again tok-12345678")
-    scrub_error(error, Access(token=Secret("tok-12345678")))
-    assert "tok-12345678" not in f"{error} {error.text} {error.args}"
+def test_everything_of_a_fault_that_can_be_shown_is_scrubbed() -> None:
+    """Message, words, code, type, param and reason: upstreams choose them all."""
+    error = UpstreamFailed("1 tok-12345678", said="2 tok-12345678", code="3 tok-12345678")
+    error.kind, error.param = "4 tok-12345678", "5 hdr-12345678"
+    fault = UpstreamFault(error=error, reason="6 tok-12345678 hdr-12345678")
+    access = Access(token=Secret("tok-12345678"))
+    shown = scrub_fault(fault, access, [Secret("hdr-12345678")])
+    texts = (error, error.text, error.args, error.kind, error.code, error.param, shown.reason)
+    assert "12345678" not in "|".join(map(str, texts))
+    assert [str(text)[0] for text in (error, error.kind, shown.reason)] == ["1", "4", "6"]

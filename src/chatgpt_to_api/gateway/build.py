@@ -119,6 +119,7 @@ def _upstream(
                 counts_tokens=True,
                 emulates=True,
                 on_client_gone=upstream.on_client_gone,
+                secrets=(*upstream.headers.values(), *filter(None, [upstream.puid])),
             )
         case "openai":
             codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)

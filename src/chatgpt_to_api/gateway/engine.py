@@ -32,7 +32,7 @@ from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
 from chatgpt_to_api.gateway.relay import relay
 from chatgpt_to_api.gateway.routes import Routes
-from chatgpt_to_api.gateway.scrub import scrub_error
+from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
@@ -267,7 +267,7 @@ class Gateway:
                         if fault is None:
                             lease.ok()
                             return
-                        scrub_error(fault.error, lease.credential.access)
+                        fault = scrub_fault(fault, lease.credential.access, upstream.secrets)
                         lease.fault(fault)
                 except _NOBODY_LEFT as error:
                     refusal = error

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import GatewayError
-from chatgpt_to_api.wire.secret import MASK, Access, scrubbed
+from chatgpt_to_api.wire.secret import MASK, Access, Secret, scrubbed
 
 
-def scrub(text: str, access: Access) -> str:
-    """Return ``text`` without the secrets of ``access`` and without anything shaped like one."""
-    for secret in (access.token, access.puid):
+def scrub(text: str, access: Access, more: Sequence[Secret] = ()) -> str:
+    """Return ``text`` without the secrets of ``access``, ``more``, or anything shaped like one."""
+    for secret in (access.token, access.puid, *more):
         if secret:
             text = text.replace(secret.reveal(), MASK)
     return scrubbed(text)
 
 
-def scrub_error(error: GatewayError, access: Access) -> GatewayError:
-    """Scrub an error's message and the upstream's words in place; return the same error."""
-    error.message = scrub(error.message, access)
-    error.said = scrub(error.said, access)
+def scrub_error(error: GatewayError, access: Access, more: Sequence[Secret] = ()) -> GatewayError:
+    """Scrub everything an error carries of the upstream's words, in place; return it."""
+    error.message = scrub(error.message, access, more)
+    error.said = scrub(error.said, access, more)
+    error.kind = scrub(error.kind, access, more)
+    error.code = scrub(error.code, access, more)
+    if error.param is not None:
+        error.param = scrub(error.param, access, more)
     error.args = (error.message,)
     return error
+
+
+def scrub_fault(fault: UpstreamFault, access: Access, more: Sequence[Secret] = ()) -> UpstreamFault:
+    """Return a fault whose error and reason can be shown, logged and kept.
+
+    ``access`` is what the call went out with, ``more`` the secrets that the upstream's own settings
+    put on it.
+    """
+    scrub_error(fault.error, access, more)
+    return structs.replace(fault, reason=scrub(fault.reason, access, more))

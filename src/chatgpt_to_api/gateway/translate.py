@@ -19,6 +19,7 @@ from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.pipeline import Pipeline
 from chatgpt_to_api.gateway.counting import Count, start_count
 from chatgpt_to_api.gateway.faults import refused
+from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.transport.errors import ConnectionBroken
 
@@ -49,7 +50,8 @@ async def translate(
             fault = await call.ask(follow_up)
             if fault is not None and not call.heard:
                 # What came before the continuation is a true answer, only shorter than it could be.
-                lease.fault(fault)
+                secrets = candidate.upstream.secrets
+                lease.fault(scrub_fault(fault, lease.credential.access, secrets))
                 fault = None
                 break
         if fault is None:

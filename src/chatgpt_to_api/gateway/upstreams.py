@@ -10,7 +10,7 @@ import msgspec
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.wire.http import HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
-from chatgpt_to_api.wire.secret import Access
+from chatgpt_to_api.wire.secret import Access, Secret
 
 Kind: TypeAlias = Literal["conversation", "openai", "local"]
 
@@ -24,7 +24,8 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``emulates``: it knows
     neither ``stop`` nor ``max_tokens``, so the gateway applies them. ``list_models`` makes the
     request for its own model list, where it has one. ``ready`` waits for an upstream that is still
-    being started.
+    being started. ``secrets`` are those that its settings put on every request, beside the
+    credential's: what the upstream says is kept free of them.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = True
     ready: Callable[[], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"
+    secrets: tuple[Secret, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True):
