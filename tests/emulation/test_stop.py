@@ -45,16 +45,16 @@ def run(events: list[ChatEvent], stops: list[str]) -> tuple[str, ChatEvent]:
     stops=st.lists(st.text("abSTOP", min_size=1, max_size=5), min_size=1, max_size=4),
     data=st.data(),
 )
-def test_any_cutting_ends_before_the_earliest_stop_string(
+def test_any_cutting_ends_before_the_first_complete_stop_string(
     text: str, stops: list[str], data: st.DataObject
 ) -> None:
-    """However the text is cut, what comes out is the whole text up to the earliest match."""
+    """However the text is cut, it ends before the stop string that is complete first."""
     cuts = data.draw(st.sets(st.integers(0, len(text))))
     pieces = [text[a:b] for a, b in pairwise([0, *sorted(cuts), len(text)])]
-    found = [(text.find(stop), stop) for stop in stops if stop in text]
+    found = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     said, last = run(reply(pieces), stops)
     if found:
-        at = min(place for place, _ in found)
+        _, at = min(found)
         assert said == text[:at]
         assert isinstance(last, Finished)
         assert last.reason == "stop"
@@ -132,3 +132,10 @@ def test_a_special_sign_in_a_stop_string_is_itself() -> None:
     """A stop string is no pattern."""
     assert run(reply(["a.b*c"]), [".*"])[0] == "a.b*c"
     assert run(reply(["a.*c"]), [".*"])[0] == "a"
+
+
+@pytest.mark.parametrize("pieces", [["POO"], ["P", "O", "O"], ["PO", "O"]])
+def test_a_string_inside_a_longer_one_stops_first(pieces: list[str]) -> None:
+    """A model that stops by itself would never have written the rest of the longer one."""
+    said, last = run(reply(pieces), ["O", "POO"])
+    assert (said, last) == ("P", Finished("stop", 0, "O"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from chatgpt_to_api.chat.events import ChatEvent, Failed, Started, TextDelta, UsageReported
@@ -10,18 +9,18 @@ from chatgpt_to_api.emulation.ending import Endings
 
 
 class StopStrings:
-    """Cuts each choice's text before the earliest stop string in it; sans-IO.
+    """Cuts each choice's text before the first stop string that is complete in it; sans-IO.
 
     A string may come in pieces, so the end of a text that could be the beginning of one is held
-    back until the next piece, or the end of its block, shows what it is. Of several strings at one
-    place the one given first counts. Thoughts, refusals and tool calls are not searched.
+    back until the next piece, or the end of its block, shows what it is. The first to be complete
+    counts, as it would with a model that stops by itself; of several that end at one place the
+    longest. Thoughts, refusals and tool calls are not searched.
     """
 
-    __slots__ = ("_endings", "_held", "_pattern", "_stops")
+    __slots__ = ("_endings", "_held", "_stops")
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
-        self._pattern = re.compile("|".join(map(re.escape, stops)))
         self._held: dict[int, str] = {}
         self._endings = Endings()
 
@@ -52,11 +51,12 @@ class StopStrings:
     def _text(self, event: TextDelta, out: list[ChatEvent]) -> None:
         choice = event.choice
         text = self._held.pop(choice, "") + event.text
-        found = self._pattern.search(text)
-        if found is not None:
-            if found.start():
-                out.append(TextDelta(text[: found.start()], choice))
-            out += self._endings.cut(choice, "stop", found[0])
+        found = [(at + len(s), at, s) for s in self._stops if (at := text.find(s)) >= 0]
+        if found:
+            _, start, stop = min(found)
+            if start:
+                out.append(TextDelta(text[:start], choice))
+            out += self._endings.cut(choice, "stop", stop)
             return
         sure = self._sure(text)
         if sure:
