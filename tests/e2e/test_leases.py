@@ -139,7 +139,6 @@ async def test_aborted_requests_leave_nothing_behind(
                 writer.close()
             await rig.backend.until(lambda: rig.backend.running == 0)
         assert all(c["in_flight"] == 0 for c in await rig.credentials())
-        assert max(rig.backend.most_per_token.values()) == 1
         play.gate = None
         play.pieces = conversation_events(["alive"])
         play.end = "whole"
