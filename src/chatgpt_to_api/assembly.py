@@ -247,7 +247,9 @@ class Assembly:
             (view.disabled, "disabled"),
         )
         says = ", ".join(f"{count} {word}" for count, word in counts if count)
-        if view.total:
+        if upstream.kind == "openai" and not upstream.api_keys:
+            says = f"no key, {says.removeprefix('1 ')}"
+        elif view.total:
             says = f"{view.total} credential{'s' if view.total > 1 else ''}: {says}"
         if not view.open:
             says = f"out of service ({view.reason}); {says}"
@@ -418,14 +420,16 @@ async def _open_doors(assembly: Assembly, lock: FolderLock, official: Override) 
 def warnings_of(loaded: Loaded, assembly: Assembly) -> list[str]:
     """Return what a person should know at the start, each a whole sentence."""
     settings = loaded.settings
-    found = [*loaded.warnings, *assembly.watcher.warnings]
-    if assembly.embedded_missing:
-        found.append(assembly.embedded_missing)
-    if key := key_file_warning(Path(settings.data_dir)):
-        found.append(key)
-    if not assembly.keys and settings.server.host not in ("127.0.0.1", "localhost", "::1"):
+    found = []
+    if not assembly.keys.configured and settings.server.host not in ("127.0.0.1", "localhost", "::1"):
         found.append(
             f"Listening on {settings.server.host} without client keys: whoever is on the private "
             "network may use your credentials. Put keys into api_keys.txt in the data folder."
         )
+    if key := key_file_warning(Path(settings.data_dir)):
+        found.append(key)
+    if assembly.embedded_missing:
+        found.append(assembly.embedded_missing)
+    # Last, for there may be one for every line of a file, and the start shows only the first few.
+    found += [*loaded.warnings, *assembly.watcher.warnings]
     return found

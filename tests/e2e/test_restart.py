@@ -384,6 +384,8 @@ def test_the_start_is_told_in_at_most_a_dozen_lines(tmp_path: Path) -> None:
         assert len(printed) <= 12, gateway.text
         assert "0.0.0.0" in printed[0]
         assert "admin password" in gateway.text
+        assert "without client keys" in gateway.text
+        assert "vendor0 (openai): no key, ready" in gateway.text
         assert any(line.strip().startswith("curl ") for line in printed)
         assert "token-one" not in gateway.text
 

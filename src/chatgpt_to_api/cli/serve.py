@@ -152,7 +152,7 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
         lines[-1] = f"  and {len(warnings) - room + 1} more warnings: chatgpt-to-api doctor"
     at = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
     model = status.model or "gpt-3.5-turbo"
-    lines += ["Try it:", f"  {example(at, model, keys=bool(assembly.keys))}"]
+    lines += ["Try it:", f"  {example(at, model, keys=assembly.keys.configured)}"]
     print("\n".join(lines), flush=True, file=sys.stdout)
 
 
