@@ -421,7 +421,11 @@ def warnings_of(loaded: Loaded, assembly: Assembly) -> list[str]:
     """Return what a person should know at the start, each a whole sentence."""
     settings = loaded.settings
     found = []
-    if not assembly.keys.configured and settings.server.host not in ("127.0.0.1", "localhost", "::1"):
+    if not assembly.keys.configured and settings.server.host not in (
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    ):
         found.append(
             f"Listening on {settings.server.host} without client keys: whoever is on the private "
             "network may use your credentials. Put keys into api_keys.txt in the data folder."
