@@ -40,6 +40,8 @@ async def test_a_callers_own_token_answers_one_question_at_a_time(rigged: Riggin
         answers = await asyncio.gather(*(rig.ask(f"q{i}", headers=bearer(OWN)) for i in range(4)))
         assert [answer.status for answer in answers] == [200] * 4
         assert rig.backend.tokens == [OWN] * 4
+        tripled = await rig.ask(n=3, headers=bearer(OWN))
+        assert [choice["index"] for choice in tripled.json["choices"]] == [0, 1, 2]
         assert rig.backend.most_running == 1
 
 
