@@ -309,6 +309,35 @@ async def test_a_client_that_sends_all_before_it_reads_still_gets_its_413(chunke
         assert json.loads(body)["door"] == "request_too_large"
 
 
+@pytest.mark.parametrize("offer", [(), ("Connection: Upgrade", "Upgrade: h2c")])
+async def test_what_follows_a_refusal_that_closes_is_not_served(offer: tuple[str, ...]) -> None:
+    """While the rest is dropped, nothing in it is a request any more."""
+    begun: list[Exchange] = []
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        begun.append(exchange)
+
+    with capture_logs() as logs:
+        async with door_server(handle, keys=["secret"]) as server:
+            wire = await server.connect()
+            request = post(b"one", "Expect: 100-continue")
+            wire.send(request[:-3])
+            assert (await wire.reply()).status == 401
+            wire.send(request[-3:] + post(b"two", "Authorization: secret", *offer))
+            await server.front.roster.empty()
+    assert begun == []
+    assert failures == []
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
+
+
+async def test_a_large_body_is_collected_whole() -> None:
+    """Who asks for the whole body gets it, however large within the limit."""
+    async with door_server() as server:
+        assert (await server.ask(post(b"x" * 5_000_000))).json["size"] == 5_000_000
+
+
 async def test_what_is_dropped_after_a_refusal_is_bounded() -> None:
     """A client that never stops sending is cut off."""
     async with door_server(limits=Limits(body=1000, linger_bytes=200_000)) as server:

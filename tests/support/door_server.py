@@ -166,8 +166,9 @@ async def door_server(handle: Handle = echo, **options: Any) -> AsyncIterator[Do
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until something has happened in it that nobody announces."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def ticks(front: ServerFront, count: int) -> None:

@@ -259,10 +259,9 @@ class HttpProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole: the request can be answered, its body comes as it comes."""
         parser = self._parser
-        assert parser is not None
         headers = self._headers
         self._phase = BODY
-        if self._lingering:
+        if parser is None:  # in the same bytes, behind a request whose reply closes
             return
         fields = dict(headers)
         method = parser.get_method()
@@ -422,7 +421,6 @@ class HttpProtocol(asyncio.Protocol):
         """A reply was cut: no further byte may make it look whole."""
         self._active = None
         self._parser = None
-        self._queue.clear()
         transport = self.transport
         if exchange.started and exchange.version == "1.0":
             # Without chunks only a reset tells a cut reply from a whole one.
