@@ -128,6 +128,28 @@ async def test_whoever_asks_late_is_told_too() -> None:
         await late.wait()
 
 
+async def test_a_body_is_not_empty_because_the_client_left() -> None:
+    """Whoever asks late gets no body instead of an empty one."""
+    ended: list[str] = []
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        told = asyncio.Event()
+        exchange.on_gone(told.set)
+        await told.wait()
+        for ask in (exchange.body(100), anext(aiter(exchange.chunks()))):
+            try:
+                await ask
+            except ClientGone:
+                ended.append("gone")
+
+    async with door_server(handle) as server:
+        wire = await server.connect()
+        wire.send(post(b"whole"))
+        await until(lambda: bool(server.state.tasks))
+        wire.close()
+        await until(lambda: ended == ["gone", "gone"])
+
+
 async def test_nobody_is_told_after_a_good_end() -> None:
     """A client that leaves after its reply has not gone away amid it."""
     told: list[str] = []
