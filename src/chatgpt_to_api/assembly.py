@@ -28,6 +28,7 @@ from chatgpt_to_api.config.settings import (
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.dialects.conversation import door as conversation_door
 from chatgpt_to_api.dialects.openai_chat import door as chat_door
+from chatgpt_to_api.errors import Unavailable
 from chatgpt_to_api.gateway.build import (
     LocalEndpoint,
     build_routes,
@@ -63,7 +64,6 @@ from chatgpt_to_api.store.opening import open_store
 from chatgpt_to_api.store.secrets import key_file_warning
 from chatgpt_to_api.store.states import CredentialStates, StateWriter
 from chatgpt_to_api.telemetry.logs import request_log
-from chatgpt_to_api.telemetry.records import Recorder
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.environment import ProxyRules
 from chatgpt_to_api.wire.secret import Access, Secret
@@ -74,6 +74,11 @@ OFFICIAL: Final = "official"
 """Name of the upstream that OFFICIAL_API_KEY or ``PATCH /admin/openai`` makes."""
 
 OFFICIAL_URL: Final = "https://api.openai.com/v1"
+
+_NOT_STARTED: Final = {
+    "cannot run here": "",
+    "not started": "It is started with the gateway: restart it to use the embedded model.",
+}
 
 _KEYS_STAY: Final = "no line of it is a key: those from before hold, and without any nobody gets in"
 
@@ -111,6 +116,7 @@ class Assembly:
         self._proxies = ProxyRules.from_environment(settings.proxy.environment())
         self._official: Secret | None = None
         self._in_force: dict[str, UpstreamSettings] = {}
+        self._changed = asyncio.Event()
         self._list = ModelList(born=int(time.time()))
         self.gateway = Gateway(
             loop=loop,
@@ -121,7 +127,7 @@ class Assembly:
             max_body=settings.server.max_body,
             ids=_Ids(),
             wall=time.time,
-            recorder=Recorder(request_log(settings.log.level)),
+            on_record=request_log(settings.log.level),
         )
         self.tokens: dict[str, TokenAdmin] = {}
         self.states = StateWriter(CredentialStates(store))
@@ -159,7 +165,11 @@ class Assembly:
                 self.pool.replace(
                     name, [CredentialSpec("embedded", access, label="embedded model")]
                 )
+        for name in self._in_force.keys() - wanted.keys():
+            if self._in_force[name].kind != "conversation":  # whose tokens may come back
+                self.pool.forget(name)
         self._in_force = wanted
+        self._changed.set()
         local = None
         if self.embedded is not None:
             local = LocalEndpoint(
@@ -167,10 +177,20 @@ class Assembly:
             )
         self.gateway.routes = build_routes(self.settings, wanted, local, self._proxies)
 
-    async def _embedded_ready(self) -> None:
-        """Let a request wait for a model that is still loading."""
-        if self.embedded is not None and self.embedded.state.phase != "ready":
-            await self.embedded.ready(LOAD_TIMEOUT)
+    async def _embedded_ready(self, deadline: float) -> None:
+        """Let a request wait for a model that is still loading, until ``deadline`` (loop time).
+
+        Raises Unavailable if it cannot answer.
+        """
+        if self.embedded is None or self.embedded.state.phase == "ready":
+            return
+        left = deadline - asyncio.get_running_loop().time()
+        if not await self.embedded.ready(min(left, LOAD_TIMEOUT)):
+            state = self.embedded.state
+            raise Unavailable(
+                f"The embedded model cannot answer now: {state.reason or state.phase}.",
+                retry_after=1,
+            )
 
     async def prepare_model(self) -> None:
         """Fetch and start the embedded model if it is wanted; note why if it cannot run.
@@ -225,7 +245,10 @@ class Assembly:
     def _status_of(self, name: str, upstream: UpstreamSettings) -> UpstreamStatus:
         if upstream.kind == "local":
             if self.embedded is None:
-                return UpstreamStatus(name, "local", ready=False, says="cannot run here")
+                says = "cannot run here" if self.embedded_missing else "not started"
+                return UpstreamStatus(
+                    name, "local", ready=False, says=says, advice=_NOT_STARTED[says]
+                )
             state = self.embedded.state
             says = "ready" if state.phase == "ready" else state.reason or state.phase
             return UpstreamStatus(name, "local", ready=state.phase == "ready", says=says)
@@ -268,10 +291,15 @@ class Assembly:
 
     async def _refresh_models(self) -> None:
         while True:
-            await self._list.refresh(
-                self.gateway.routes, self.pool, self.client, self.settings.limits
-            )
-            await asyncio.sleep(REFRESH)
+            self._changed.clear()
+            try:
+                await self._list.refresh(
+                    self.gateway.routes, self.pool, self.client, self.settings.limits
+                )
+            except Exception:  # one odd reply must not end the list for good
+                log.exception("model lists not refreshed")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), REFRESH)
 
     async def close(self) -> None:
         """Stop everything that runs; what waits to be written is written."""

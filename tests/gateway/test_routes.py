@@ -6,7 +6,7 @@ import pytest
 
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
-from chatgpt_to_api.errors import ModelNotFound
+from chatgpt_to_api.errors import ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.models import ModelList
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
@@ -57,8 +57,16 @@ def test_an_unknown_name_lists_what_routes() -> None:
     with pytest.raises(ModelNotFound, match=r"x-1.*gpt-\*") as unknown:
         routes.candidates("llama")
     assert unknown.value.param == "model"
-    with pytest.raises(ModelNotFound, match="no upstream is configured"):
+
+
+def test_without_an_upstream_somebody_has_to_act() -> None:
+    """No upstream at all, or a route to none in force: 503 with what to do, not 404."""
+    with pytest.raises(NoCredentials, match="No upstream is configured"):
         Routes([]).candidates("gpt-4")
+    routes = Routes([vendor("v", "x")], routes=[("mine", [])])
+    with pytest.raises(NoCredentials, match="no upstream in force"):
+        routes.candidates("mine")
+    assert [card.id for card in ModelList(born=5).cards(routes)] == ["x"]
 
 
 def test_callers_cannot_grow_the_memory_of_names() -> None:

@@ -71,7 +71,7 @@ def _configured(configured: Settings) -> list[Model]:
     tokens = bool(configured.tokens.access_tokens) or Path(configured.token_file).exists()
     in_force = configured.upstreams_with(tokens=tokens)
 
-    async def at_once() -> None:
+    async def at_once(deadline: float) -> None:  # noqa: ARG001
         return
 
     # The address is never called: only the names matter here.

@@ -28,7 +28,7 @@ class LocalEndpoint(msgspec.Struct, frozen=True):
 
     base_url: str
     models: tuple[str, ...]
-    ready: Callable[[], Awaitable[None]]
+    ready: Callable[[float], Awaitable[None]]
 
 
 def build_routes(

@@ -80,8 +80,7 @@ class Delivery:
     def note_ignored(self, names: Sequence[str]) -> None:
         """Name, in a header, the parameters that cannot be honoured."""
         shown = [name for name in names if _HEADER_SAFE.fullmatch(name)][:MOST_NOTED]
-        if shown and not self.notes:
-            self.notes.append((b"x-ignored-parameters", ", ".join(shown).encode()))
+        self.notes = [(b"x-ignored-parameters", ", ".join(shown).encode())] if shown else []
 
     # -- streaming ---------------------------------------------------------------------------
 

@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
+from msgspec import structs
 
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.dialects.contract import Asked, Door, Ids, Stamp, UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
+    InvalidRequest,
     NoCredentials,
     RateLimited,
     Unauthorized,
@@ -36,7 +38,7 @@ from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
-from chatgpt_to_api.telemetry.records import Outcome, Recorder, RequestRecord
+from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.errors import ConnectFailed, TransportError
 
@@ -49,6 +51,9 @@ BACKOFF_CAP: Final = 2.0
 
 DRAIN: Final = 60.0
 """How long a call of an ``on_client_gone = "drain"`` upstream is read on for nobody, seconds."""
+
+LONGEST_MODEL: Final = 256
+"""Most characters of a model's name: it is kept in records, logs and the cache of routes."""
 
 _NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable, Unauthorized)
 """What the pool says when a candidate has no credential to lend now."""
@@ -96,13 +101,19 @@ class Question:
         self.gone = False
         self.parts: list[Part] = []
         self._request: ChatRequest | None = None
-        self.draining = False
-        """A running call of an upstream that is to be read to its end although nobody listens."""
+        self.draining = 0
+        """Running calls of upstreams that are to be read to their end though nobody listens."""
+
+    @property
+    def split(self) -> bool:
+        """Whether several choices are asked for one by one."""
+        return len(self.parts) > 1
 
     def request(self) -> ChatRequest:
-        """The canonical request, decoded once. Raises InvalidRequest."""
+        """The canonical request of one part, decoded once. Raises InvalidRequest."""
         if self._request is None:
-            self._request = self.asked.request()
+            request = self.asked.request()
+            self._request = structs.replace(request, n=1) if self.split else request
         return self._request
 
     def client_gone(self) -> None:
@@ -128,7 +139,7 @@ class Gateway:
         max_body: int,
         ids: Ids,
         wall: Callable[[], float],
-        recorder: Recorder,
+        on_record: Callable[[RequestRecord], None],
         rng: random.Random | None = None,
     ) -> None:
         self.routes = routes
@@ -137,7 +148,7 @@ class Gateway:
         self.limits = limits
         self.ids = ids
         self.wall = wall
-        self.recorder = recorder
+        self._on_record = on_record
         self.keeper = Keeper(loop, hold=limits.hold, keep_alive=limits.keep_alive)
         self.loop = loop
         self._max_body = max_body
@@ -172,7 +183,10 @@ class Gateway:
         assert task is not None
         delivery = Delivery(exchange, door, asked, self._stamp)
         record = RequestRecord(
-            request_id=exchange.request_id, door=door.dialect, model=asked.model, client=caller.id
+            request_id=exchange.request_id,
+            door=door.dialect,
+            model=asked.model[:LONGEST_MODEL],
+            client=caller.id,
         )
         now = self.loop.time()
         question = Question(exchange, asked, caller, delivery, record, self.limits, now, task)
@@ -209,7 +223,7 @@ class Gateway:
             if record.usage is None:
                 record.usage = summed([part.usage for part in question.parts])
             record.seconds = self.loop.time() - now
-            self.recorder.add(record)
+            self._on_record(record)
 
     def _stamp(self) -> Stamp:
         return Stamp(self.ids.uuid4(), int(self.wall()))
@@ -217,9 +231,17 @@ class Gateway:
     async def _answer(
         self, question: Question, settle: Callable[[], Awaitable[None]] | None
     ) -> None:
+        if len(question.asked.model) > LONGEST_MODEL:
+            raise InvalidRequest(
+                f"The model's name has {len(question.asked.model)} characters; "
+                f"at most {LONGEST_MODEL} are taken.",
+                param="model",
+            )
         candidates = self.routes.candidates(question.asked.model)
         delivery = question.delivery
-        n = question.asked.n if candidates[0].upstream.one_choice else 1
+        # One candidate that answers with one choice is enough: any of them may have to answer.
+        one_by_one = any(candidate.upstream.one_choice for candidate in candidates)
+        n = question.asked.n if one_by_one else 1
         parts = question.parts = [Part(delivery, choice) for choice in range(n)]
         if n == 1:
             await self._ask(question, parts[0], candidates)
@@ -242,22 +264,20 @@ class Gateway:
         attempts = 0
         fault: UpstreamFault | None = None
         refusal: GatewayError | None = None
-        for candidate in candidates:
+        for place, candidate in enumerate(candidates, 1):
             upstream = candidate.upstream
-            own = question.caller.own if upstream.kind == "conversation" else None
-            ask = LeaseAsk(
-                upstream=upstream.name,
-                model=candidate.model,
-                client=question.caller.id,
-                affinity=question.asked.affinity or question.asked.opening,
-                deadline=question.queue_until,
-                own=own,
-                owner=question.exchange.request_id,
-            )
-            while True:
-                if fault is not None and attempts >= self.limits.max_attempts:
-                    raise fault.error
+            # Each candidate that was not tried yet keeps one attempt.
+            most = max(attempts + 1, self.limits.max_attempts - (len(candidates) - place))
+            if attempts >= self.limits.max_attempts:
+                break
+            ask = self._lease_ask(question, candidate)
+            while attempts < most:
+                if question.gone:
+                    raise asyncio.CancelledError
+                lease: Granted | None = None
                 try:
+                    if upstream.ready is not None:
+                        await upstream.ready(question.deadline)
                     async with self.pool.lease(ask) as lease:
                         attempts += 1
                         question.record.attempts += 1
@@ -266,12 +286,16 @@ class Gateway:
                         fault = await self._call(question, part, candidate, lease)
                         if fault is None:
                             lease.ok()
-                            return
+                            refusal = None
+                            break
                         fault = scrub_fault(fault, lease.credential.access, upstream.secrets)
                         lease.fault(fault)
                 except _NOBODY_LEFT as error:
+                    if lease is not None:  # it came from the call itself, not from the queue
+                        raise
                     refusal = error
                     break
+                refusal = None
                 log.info(
                     "upstream fault",
                     request_id=question.exchange.request_id,
@@ -280,39 +304,50 @@ class Gateway:
                     reason=fault.reason,
                     attempt=attempts,
                 )
-                if part.said or question.delivery.committed or fault.retry == "never":
+                if part.said or question.delivery.relayed or fault.retry == "never":
                     raise fault.error
                 part.forget()
                 if fault.retry == "next_candidate":
                     break
-                if fault.retry == "again":
+                if fault.retry == "again" and attempts < most:
                     await self._back_off(question, attempts, fault)
+            if question.gone:  # nobody is left to be answered, and the lease has been settled
+                raise asyncio.CancelledError
+            if fault is None and refusal is None:
+                return
         raise _nobody_answered(fault, refusal)
+
+    def _lease_ask(self, question: Question, candidate: Candidate) -> LeaseAsk:
+        conversation = candidate.upstream.kind == "conversation"
+        return LeaseAsk(
+            upstream=candidate.upstream.name,
+            model=candidate.model,
+            client=question.caller.id,
+            affinity=question.asked.affinity or question.asked.opening,
+            deadline=question.queue_until,
+            own=question.caller.own if conversation else None,
+            owner=question.exchange.request_id,
+        )
 
     async def _call(
         self, question: Question, part: Part, candidate: Candidate, lease: Granted
     ) -> UpstreamFault | None:
         """Call one upstream once; None is a good answer, a fault says what went wrong."""
         upstream = candidate.upstream
-        question.draining = upstream.on_client_gone == "drain"
+        drains = upstream.on_client_gone == "drain"
+        question.draining += drains
+        same_dialect = upstream.codec.dialect == question.delivery.door.dialect
         try:
-            if upstream.ready is not None:
-                await upstream.ready()
-            if (
-                upstream.relay is not None
-                and upstream.codec.dialect == question.delivery.door.dialect
-            ):
+            if upstream.relay is not None and same_dialect and not question.split:
                 return await relay(self, question, candidate, upstream.relay, lease)
             return await translate(self, question, part, candidate, lease)
         except TransportError as error:
             if isinstance(error, ConnectFailed) and error.at_proxy:
                 lease.proxy_failed(error.message)
-            midway = part.said or question.delivery.committed
+            midway = part.said or question.delivery.relayed
             return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
         finally:
-            question.draining = False
-            if question.gone:
-                raise asyncio.CancelledError
+            question.draining -= drains
 
     async def _back_off(self, question: Question, attempt: int, fault: UpstreamFault) -> None:
         wait = min(BACKOFF_CAP, BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._rng.random() / 2)

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from chatgpt_to_api.config.settings import LimitSettings
-from chatgpt_to_api.errors import GatewayError, ModelNotFound, UpstreamFailed
+from chatgpt_to_api.errors import GatewayError, ModelNotFound, NoCredentials, UpstreamFailed
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import ConfiguredUpstream
 from chatgpt_to_api.pool.contract import LeaseAsk, Lender
@@ -90,7 +90,8 @@ class ModelList:
 
     def _names(self, routes: Routes) -> Iterable[tuple[str, str]]:
         for pattern in routes.exact_names:
-            yield pattern, routes.candidates(pattern)[0].upstream.name
+            if (upstream := _routes_to(routes, pattern)) is not None:
+                yield pattern, upstream.name
         if routes.default is not None:
             for name in LISTED_WELL_KNOWN:
                 yield name, routes.default.name
@@ -105,7 +106,7 @@ class ModelList:
                     self._fetched[upstream.name] = await _fetch(
                         upstream, upstream.list_models, pool, client, limits
                     )
-                except (GatewayError, TransportError, msgspec.DecodeError) as error:
+                except (GatewayError, TransportError, msgspec.DecodeError, ValueError) as error:
                     log.info("model list not fetched", upstream=upstream.name, reason=str(error))
 
 
@@ -146,5 +147,5 @@ async def _fetch(
 def _routes_to(routes: Routes, model: str) -> ConfiguredUpstream | None:
     try:
         return routes.candidates(model)[0].upstream
-    except ModelNotFound:
+    except (ModelNotFound, NoCredentials):
         return None

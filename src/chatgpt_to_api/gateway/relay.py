@@ -38,14 +38,18 @@ async def relay(
         read_timeout=gateway.limits.read_timeout,
         deadline=question.deadline,
     )
+    end = reply.close
     try:
         if not 200 <= reply.head.status < 300:
             return await refused(reply, codec, gateway.wall())
-        if streaming:
-            return await _stream(gateway, question, codec, lease, reply)
-        return await _whole(question, codec, reply)
+        if not streaming:
+            return await _whole(question, codec, reply)
+        fault = await _stream(gateway, question, codec, lease, reply)
+        if fault is None:
+            end = reply.finish  # HTTP's own end may come a moment after the dialect's
+        return fault
     finally:
-        reply.close()
+        end()
 
 
 async def _whole(question: Question, codec: RelayUpstream, reply: Reply) -> UpstreamFault | None:

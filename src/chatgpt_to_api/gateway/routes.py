@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import translate
 from typing import Final
 
-from chatgpt_to_api.errors import ModelNotFound
+from chatgpt_to_api.errors import ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 
 WELL_KNOWN_MODELS: Final = (
@@ -75,7 +75,17 @@ class Routes:
         return found
 
     def _find(self, model: str) -> tuple[Candidate, ...]:
+        if not self.upstreams:
+            raise NoCredentials(
+                "No upstream is configured: give the gateway access tokens (PATCH /admin/tokens), "
+                "or set API_REVERSE_PROXY or OPENAI_BASE_URL."
+            )
         for pattern, candidates in self._routes:
+            if pattern.match(model) and not candidates:
+                raise NoCredentials(
+                    "The route of this model leads to no upstream in force: it needs access tokens "
+                    "(PATCH /admin/tokens), or the embedded model."
+                )
             if pattern.match(model):
                 return tuple(c if c.model else Candidate(c.upstream, model) for c in candidates)
         claimed = tuple(Candidate(u, model) for pattern, u in self._claims if pattern.match(model))
@@ -85,7 +95,7 @@ class Routes:
             return (Candidate(self.default, model),)
         if self._catch_all is not None:
             return (Candidate(self._catch_all, model),)
-        served = ", ".join(self._patterns) or "none: no upstream is configured"
+        served = ", ".join(self._patterns)
         raise ModelNotFound(
             f"No upstream serves the model {model[:200]!r}. Names that route here: {served}.",
             param="model",

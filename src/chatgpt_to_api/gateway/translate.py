@@ -17,6 +17,7 @@ from chatgpt_to_api.chat.events import (
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.pipeline import Pipeline
+from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.counting import Count, start_count
 from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.gateway.scrub import scrub_fault
@@ -46,7 +47,11 @@ async def translate(
     try:
         fault = await call.ask(request)
         while fault is None and (follow_up := call.follow_up()) is not None:
-            await lease.next_send(question.deadline)
+            question.delivery.flush()
+            try:
+                await lease.next_send(question.deadline)
+            except GatewayError:
+                break  # no room for another call: the answer stays as long as it is
             fault = await call.ask(follow_up)
             if fault is not None and not call.heard:
                 # What came before the continuation is a true answer, only shorter than it could be.
@@ -100,6 +105,7 @@ class _Call:
             read_timeout=gateway.limits.read_timeout,
             deadline=self._question.deadline,
         )
+        end = reply.close
         try:
             if not 200 <= reply.head.status < 300:
                 return await refused(reply, upstream.codec, gateway.wall())
@@ -108,9 +114,11 @@ class _Call:
             decoder = upstream.codec.decoder(request, reply.head)
             fault = await self._read(reply, decoder)
             self._decoder = decoder
+            if decoder.done:
+                end = reply.finish  # HTTP's own end may come a moment later
             return fault
         finally:
-            reply.close()
+            end()
 
     async def _begin(self, request: ChatRequest) -> None:
         """Set up what this upstream lacks, while it is already writing its answer."""

@@ -18,14 +18,15 @@ Kind: TypeAlias = Literal["conversation", "openai", "local"]
 class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream, ready to be called.
 
-    ``proxy`` is the outbound proxy where the credential has none of its own.
-    ``relay`` is the codec again where the client's own dialect may pass through unchanged.
-    ``one_choice``: the upstream answers with one choice, so ``n`` is asked in independent parts.
-    ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``emulates``: it knows
-    neither ``stop`` nor ``max_tokens``, so the gateway applies them. ``list_models`` makes the
-    request for its own model list, where it has one. ``ready`` waits for an upstream that is still
-    being started. ``secrets`` are those that its settings put on every request, beside the
-    credential's: what the upstream says is kept free of them.
+    ``proxy`` is the outbound proxy where the credential has none of its own. ``relay`` is the
+    codec again where the client's own dialect may pass through unchanged. ``one_choice``: the
+    upstream answers with one choice, so ``n`` is asked in independent parts. ``counts_tokens``:
+    the upstream reports no usage, so the gateway counts. ``emulates``: it knows neither
+    ``stop`` nor ``max_tokens``, so the gateway applies them. ``list_models`` makes the request
+    for its own model list, where it has one. ``ready`` waits, until a loop time, for an
+    upstream that is still being started; it raises Unavailable where that fails. ``secrets``
+    are those that its settings put on every request, beside the credential's: what the upstream
+    says is kept free of them.
     """
 
     name: str
@@ -39,7 +40,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     emulates: bool = False
     list_models: Callable[[Access], HttpRequest] | None = None
     include_usage: bool = True
-    ready: Callable[[], Awaitable[None]] | None = None
+    ready: Callable[[float], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"
     secrets: tuple[Secret, ...] = ()
 

@@ -89,7 +89,7 @@ def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:  # noqa:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return repr(text) if " " in text or "\n" in text else text
+    return text if text.isprintable() and " " not in text else repr(text)
 
 
 def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001

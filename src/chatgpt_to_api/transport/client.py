@@ -217,13 +217,11 @@ class _Site:
             self.heads = HeadWriter(b"", host_line)
 
     def take(self) -> Connection | None:
-        """Return the connection used last, which is the least likely to be closed; None if none."""
-        idle = self.idle
-        while idle:
-            connection = idle.pop()
-            if not connection.transport.is_closing():  # type: ignore[union-attr]  # idle: it has one
-                return connection
-        return None
+        """Return the connection used last, which is the least likely to be closed; None if none.
+
+        One that is closing at this very moment loses what is written to it, and counts as stale.
+        """
+        return self.idle.pop() if self.idle else None
 
     def abandon(self, connection: Connection) -> None:
         """Drop a connection that did not come about, however far it got.

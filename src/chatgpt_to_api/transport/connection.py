@@ -204,10 +204,6 @@ class Connection(asyncio.Protocol):
         else:
             reply.since = self._loop.time()
 
-    def eof_received(self) -> None:
-        """The other side has closed: send nothing more on it; ``connection_lost`` follows."""
-        self._keeper.lost(self)
-
     def connection_lost(self, exc: Exception | None) -> None:
         """End the reply: well, if the close is what ends it, else broken."""
         reply = self.reply
