@@ -318,6 +318,43 @@ async def test_a_stale_connection_is_replaced_silently(call: Caller) -> None:
         assert server.connections == 2
 
 
+async def test_a_kept_connection_that_is_reset_is_forgotten(call: Caller) -> None:
+    """Of two idle connections one is reset: the other serves on, and the dead one is not tried."""
+    both, reset = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        if peer.number == 1:
+            both.set()
+        await peer.request()
+        await both.wait()
+        await peer.send(http_reply(b"%d" % peer.number))
+        if peer.number == 1:
+            await reset.wait()
+            peer.reset()
+        else:
+            await peer.request()
+            await peer.send(http_reply(b"again"))
+
+    async with RawServer(script) as server:
+        await asyncio.gather(call.text(server.port), call.text(server.port))
+        reset.set()
+        await until(lambda: call.client.open_connections == 1)
+        assert await call.text(server.port) == b"again"
+        assert server.connections == 2
+
+
+async def test_a_kept_connection_that_is_closing_this_moment_is_stale(call: Caller) -> None:
+    """Taken between its close and the news of it, a connection is replaced like any stale one."""
+    async with RawServer(answering(http_reply(b"ok"))) as server:
+        assert await call.text(server.port) == b"ok"
+        [site] = call.client._sites.values()
+        transport = site.idle[0].transport
+        assert transport is not None
+        transport.abort()
+        assert await call.text(server.port) == b"ok"
+        assert server.connections == 2
+
+
 async def test_a_connection_that_answered_a_byte_is_not_stale(call: Caller) -> None:
     """Once a byte of the reply has come the request is not sent again."""
 

@@ -120,7 +120,6 @@ async def outcome(pieces: list[bytes]) -> tuple[object, ...]:
             break
         connection.data_received(piece)
         await asyncio.sleep(0)  # the reader takes what there is before the next piece comes
-    connection.eof_received()
     connection.connection_lost(None)
     body, error = await reading
     if not reply.headed:
@@ -257,3 +256,11 @@ async def test_bytes_that_wake_nobody_are_signs_of_life() -> None:
     connection.data_received(b"hel")
     assert await reading == b"hel"
     reply.close()
+
+
+async def test_a_long_body_does_not_use_up_the_limit_on_heads() -> None:
+    """Only bytes that bring no body count, from the last that did; a lone chunk size is nothing."""
+    chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
+    pieces = [CHUNKED, *[chunk] * 100, b"40", b"0\r\n", b"x" * 1024 + b"\r\n0\r\n\r\n"]
+    _, _, body, error, came_back = await outcome(pieces)
+    assert (body, error, came_back) == (b"x" * 1024 * 101, None, True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,6 +91,21 @@ async def test_an_address_that_swallows_packets_costs_a_quarter_second(full_port
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         sock.close()
         await until(lambda: len(asyncio.all_tasks()) == 1 + server.open)
+
+
+async def test_a_second_winner_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses that answer at the same moment leave one socket, and none to the collector."""
+    monkeypatch.setattr(dial, "HEAD_START", 0.0)
+    loop = asyncio.get_running_loop()
+    async with RawServer(answering(http_reply())) as server:
+        address: dial.Address = (V4, ("127.0.0.1", server.port))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            for _ in range(50):
+                (await dial.first_to_connect(loop, [address] * 3)).close()
+            await until(lambda: server.open == 0)
+            gc.collect()
+        assert [str(warning.message) for warning in caught] == []
 
 
 async def test_a_refusal_starts_the_next_address_at_once(unused_port: int) -> None:
