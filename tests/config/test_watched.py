@@ -123,7 +123,7 @@ async def test_a_removed_file_is_told_once(watcher: Watcher, path: Path, taken: 
 async def test_complaints_stand_until_the_file_is_mended(
     watcher: Watcher, path: Path, taken: Taken, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is wrong shows with the path, is logged once when it is new, and goes with a good file."""
+    """What is wrong shows with its path, is logged once when new, and goes with a good file."""
     caplog.set_level(logging.WARNING)
     path.write_bytes(b"bad")
     taken.complaints = ["line 1: it is masked"]

@@ -198,8 +198,9 @@ class Gateway:
         except asyncio.CancelledError:
             record.outcome = "client_gone"
             await _settle_cut(settle)
-            if not question.gone:  # the server is stopping
-                exchange.abort()
+            if not question.gone:  # the server is stopping, and says so where nothing has left
+                if exchange.started:
+                    exchange.abort()
                 raise
             task.uncancel()
         except GatewayError as error:
