@@ -251,41 +251,52 @@ async def test_an_early_close_is_never_a_quiet_success(
     assert got in (b"", b"half")
 
 
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "broke HTTP"),
-        (b"HTTP/1.1 099 Odd\r\n\r\n", "status 99"),
-        (b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n", "status 101"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "broke HTTP"),
-        (
-            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-            "broke HTTP",
-        ),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n", "transfer-encoding"),
-        (
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
-            "transfer-encoding",
-        ),
-        (CHUNKED + b"zz\r\n", "broke HTTP"),
-        (CHUNKED + b"ffffffffffffffffff\r\n", "broke HTTP"),
-        (b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n", "broke HTTP"),
-        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 201 + b"\r\n", "more than 200 headers"),
-        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 65536 + b"\r\n\r\n", "bytes of headers"),
-        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 400_000, "bytes of headers"),
-        (b"HTTP/1.1 103 Hint\r\nx: y\r\n\r\n" * 4000, "bytes of headers"),
-        (CHUNKED + b"2\r\nok\r\n0\r\nx: " + b"y" * 400_000, "bytes of headers"),
-        (http_reply(b"??", b"content-encoding: br"), "content-encoding 'br'"),
-        (
-            http_reply(b"??", b"content-encoding: gzip", b"content-encoding: gzip"),
-            "content-encoding 'twice'",
-        ),
-    ],
-)
-async def test_what_is_not_the_http_we_asked_for_is_refused(
-    call: Caller, raw: bytes, message: str
-) -> None:
+NOT_ASKED_FOR = {
+    "another protocol": (b"SSH-2.0-OpenSSH_9.6\r\n", "broke HTTP"),
+    "status below 100": (b"HTTP/1.1 099 Odd\r\n\r\n", "status 99"),
+    "upgrade": (
+        b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        "status 101",
+    ),
+    "two lengths": (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        "broke HTTP",
+    ),
+    "length and chunks": (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        "broke HTTP",
+    ),
+    "compressed chunks": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        "transfer-encoding",
+    ),
+    "chunked twice": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+        "transfer-encoding",
+    ),
+    "no chunk size": (CHUNKED + b"zz\r\n", "broke HTTP"),
+    "endless chunk size": (CHUNKED + b"ffffffffffffffffff\r\n", "broke HTTP"),
+    "folded header": (b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n", "broke HTTP"),
+    "many headers": (
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 201 + b"\r\n",
+        "more than 200 headers",
+    ),
+    "long header": (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 65536 + b"\r\n\r\n", "bytes of headers"),
+    "endless header": (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 400_000, "bytes of headers"),
+    "endless hints": (b"HTTP/1.1 103 Hint\r\nx: y\r\n\r\n" * 4000, "bytes of headers"),
+    "endless trailer": (CHUNKED + b"2\r\nok\r\n0\r\nx: " + b"y" * 400_000, "bytes of headers"),
+    "brotli": (http_reply(b"??", b"content-encoding: br"), "content-encoding 'br'"),
+    "gzip twice": (
+        http_reply(b"??", b"content-encoding: gzip", b"content-encoding: gzip"),
+        "content-encoding 'twice'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ASKED_FOR)
+async def test_what_is_not_the_http_we_asked_for_is_refused(call: Caller, name: str) -> None:
     """Broken, oversized or unasked-for replies are a ProtocolViolation, and the connection goes."""
+    raw, message = NOT_ASKED_FOR[name]
     async with RawServer(answering(raw)) as server:
         with pytest.raises(ProtocolViolation, match=message):
             await whole(await call(server.port))
