@@ -105,7 +105,8 @@ CASES = [
         NoCredentials,
         None,
         "The upstream 'up' has no usable credential: 1 invalid (401 token_expired). They do not "
-        "come back by themselves; replace them with PATCH /admin/tokens.",
+        "come back by themselves; replace access tokens with PATCH /admin/tokens, API keys in "
+        "api_keys of [upstreams.up].",
     ),
     (
         disabled_token,

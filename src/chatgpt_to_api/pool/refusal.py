@@ -40,7 +40,11 @@ def none_usable(upstream: str, census: Census, reason: str) -> NoCredentials:
     """Every credential is invalid or disabled; ``reason`` is why one of them is."""
     parts = _parts((census.invalid, "invalid"), (census.disabled, "disabled"))
     because = f" ({reason})" if reason else ""
-    fix = "replace them with PATCH /admin/tokens" if census.invalid else "enable one"
+    replace = (
+        "replace access tokens with PATCH /admin/tokens, API keys in api_keys of "
+        f"[upstreams.{upstream}]"
+    )
+    fix = replace if census.invalid else "enable one"
     return NoCredentials(
         f"The upstream {upstream!r} has no usable credential: {parts}{because}. "
         f"They do not come back by themselves; {fix}."
