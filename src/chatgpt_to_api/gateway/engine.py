@@ -74,7 +74,6 @@ class Question:
         "parts",
         "queue_until",
         "record",
-        "started",
         "task",
     )
 
@@ -94,7 +93,6 @@ class Question:
         self.caller = caller
         self.delivery = delivery
         self.record = record
-        self.started = now
         self.deadline = now + limits.request_deadline
         self.queue_until = min(now + limits.queue_wait, self.deadline)
         self.task = task
