@@ -16,6 +16,8 @@ from chatgpt_to_api.wire.secret import Secret
 
 Kind: TypeAlias = Literal["conversation", "openai", "local"]
 
+Emulated: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
+
 
 def env(
     name: str, text: str, *, also: str = "", unit: str = "", not_in_file: bool = False, **more: Any
@@ -363,6 +365,15 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             conversation="ENABLE_HISTORY",
         ),
     ] = False
+    emulate: Annotated[
+        tuple[Emulated, ...] | None,
+        of_upstream(
+            "What the gateway does in its place because it cannot; without it everything "
+            "(conversation) or nothing (openai).",
+            "conversation",
+            "openai",
+        ),
+    ] = None
     system_mapping: Annotated[
         Literal["merge", "critic", "system"],
         of_upstream("How system messages are sent to it.", "conversation"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from chatgpt_to_api.chat.events import ChatEvent
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.emulation.features import EMULATED, Emulated
 from chatgpt_to_api.emulation.limit import TokenLimit
 from chatgpt_to_api.emulation.stop import StopStrings
 
@@ -19,15 +20,20 @@ class Pipeline:
         self._stages = tuple(stages)
 
     @classmethod
-    def for_request(cls, request: ChatRequest, count: Callable[[str], int]) -> Pipeline | None:
-        """Return what ``request`` needs, None where it needs nothing.
+    def for_request(
+        cls,
+        request: ChatRequest,
+        count: Callable[[str], int],
+        emulates: Set[Emulated] = EMULATED,
+    ) -> Pipeline | None:
+        """Return what ``request`` needs of what is emulated, None where it needs nothing.
 
         ``count`` counts a text's tokens; it is called only for a request with ``max_tokens``.
         """
         stages: list[TokenLimit | StopStrings] = []
-        if request.max_tokens is not None:
+        if request.max_tokens is not None and "max_tokens" in emulates:
             stages.append(TokenLimit(request.max_tokens, count))
-        if request.stop:
+        if request.stop and "stop" in emulates:
             stages.append(StopStrings(request.stop))
         return cls(stages) if stages else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -10,14 +11,18 @@ from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
+from chatgpt_to_api.emulation.features import EMULATED
 from chatgpt_to_api.gateway.routes import Routes
-from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
+from chatgpt_to_api.gateway.upstreams import CAPABILITIES, Candidate, Capability, ConfiguredUpstream
 from chatgpt_to_api.pool.contract import CredentialSpec, PoolRules
 from chatgpt_to_api.pool.windows import parse_rate_limits
 from chatgpt_to_api.transport.environment import ProxyRules, is_loopback
 from chatgpt_to_api.wire.http import split_url
 from chatgpt_to_api.wire.proxy import Proxy, parse_proxy
 from chatgpt_to_api.wire.secret import Access
+
+_BLIND: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "files"}
+"""What the embedded model's server does: it reads text only."""
 
 
 class LocalEndpoint(msgspec.Struct, frozen=True):
@@ -115,9 +120,9 @@ def _upstream(
                 ),
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
-                one_choice=True,
+                native=frozenset(),
+                emulates=EMULATED if upstream.emulate is None else frozenset(upstream.emulate),
                 counts_tokens=True,
-                emulates=True,
                 on_client_gone=upstream.on_client_gone,
                 secrets=(*upstream.headers.values(), *filter(None, [upstream.puid])),
             )
@@ -130,6 +135,8 @@ def _upstream(
                 relay=codec,
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
+                native=CAPABILITIES - set(upstream.emulate or ()),
+                emulates=frozenset(upstream.emulate or ()),
                 include_usage=upstream.include_usage,
                 list_models=codec.models_request,
                 on_client_gone=upstream.on_client_gone,
@@ -143,6 +150,7 @@ def _upstream(
                 codec=codec,
                 relay=codec,
                 models=(*local.models, *(upstream.models or ())),
+                native=_BLIND,
                 ready=local.ready,
                 include_usage=upstream.include_usage,
                 on_client_gone=upstream.on_client_gone,

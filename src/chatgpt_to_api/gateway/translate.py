@@ -122,11 +122,14 @@ class _Call:
 
     async def _begin(self, request: ChatRequest) -> None:
         """Set up what this upstream lacks, while it is already writing its answer."""
-        if self._candidate.upstream.emulates:
+        upstream = self._candidate.upstream
+        if upstream.emulates:
             table = await token_tables.ensure(request.model)
-            self._new_pipeline = partial(Pipeline.for_request, request, table.count)
+            self._new_pipeline = partial(
+                Pipeline.for_request, request, table.count, upstream.emulates
+            )
             self._emulated = self._new_pipeline()
-        if self._candidate.upstream.counts_tokens:
+        if upstream.counts_tokens:
             self._count = await start_count(request)
 
     async def _read(self, reply: Reply, decoder: ReplyDecoder) -> UpstreamFault | None:

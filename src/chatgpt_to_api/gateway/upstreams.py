@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
+from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.wire.http import HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.secret import Access, Secret
 
 Kind: TypeAlias = Literal["conversation", "openai", "local"]
 
+Capability: TypeAlias = Emulated | Literal["images", "audio", "files"]
+"""What a request may need of the upstream that answers it."""
+
+CAPABILITIES: Final[frozenset[Capability]] = frozenset(
+    ("tools", "json", "stop", "max_tokens", "n", "images", "audio", "files")
+)
+"""What an upstream of the vendor's own dialect is taken to be able to do, until it says no."""
+
 
 class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream, ready to be called.
 
     ``proxy`` is the outbound proxy where the credential has none of its own. ``relay`` is the
-    codec again where the client's own dialect may pass through unchanged. ``one_choice``: the
-    upstream answers with one choice, so ``n`` is asked in independent parts. ``counts_tokens``:
-    the upstream reports no usage, so the gateway counts. ``emulates``: it knows neither
-    ``stop`` nor ``max_tokens``, so the gateway applies them. ``list_models`` makes the request
-    for its own model list, where it has one. ``ready`` waits, until a loop time, for an
+    codec again where the client's own dialect may pass through unchanged. ``native`` is what it
+    does by itself, ``emulates`` what the gateway does in its place; what is in neither is absent.
+    ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``list_models`` makes
+    the request for its own model list, where it has one. ``ready`` waits, until a loop time, for an
     upstream that is still being started; it raises Unavailable where that fails. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
     says is kept free of them.
@@ -35,14 +43,25 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     relay: RelayUpstream | None = None
     models: tuple[str, ...] | None = None
     proxy: Proxy | None = None
-    one_choice: bool = False
+    native: frozenset[Capability] = CAPABILITIES
+    emulates: frozenset[Emulated] = frozenset()
     counts_tokens: bool = False
-    emulates: bool = False
     list_models: Callable[[Access], HttpRequest] | None = None
     include_usage: bool = True
     ready: Callable[[float], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"
     secrets: tuple[Secret, ...] = ()
+
+    @property
+    def one_choice(self) -> bool:
+        """Whether it answers with one choice, so that ``n`` is asked in independent parts."""
+        return "n" in self.emulates
+
+    def can(self, capability: Capability) -> Literal["native", "emulated", "absent"]:
+        """How a request gets this from it."""
+        if capability in self.emulates:
+            return "emulated"
+        return "native" if capability in self.native else "absent"
 
 
 class Candidate(msgspec.Struct, frozen=True):

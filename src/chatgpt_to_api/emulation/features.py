@@ -1,0 +1,10 @@
+"""What can be emulated, by name: in settings, in ``x-emulated`` and where upstreams are chosen."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+Emulated: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
+
+EMULATED: Final[frozenset[Emulated]] = frozenset(("tools", "json", "stop", "max_tokens", "n"))
+"""Everything that can be emulated."""
