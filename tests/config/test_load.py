@@ -316,7 +316,9 @@ def test_a_field_of_another_kind_is_refused(read: Read, config: Config) -> None:
         ("[upstreams.x]\nkind='openai'\nbase_url='http://x/v1'\nmax_concurrency=0",
          "upstreams.x.max_concurrency (in {}): expected a whole number >= 1, got 0"),
         ("[upstreams.x]\nkind='openai'\nbase_url='http://x/v1'\nmodels=['a',' ']",
-         "upstreams.x.models (in {}): expected model names or globs, got an empty one"),
+         "upstreams.x.models (in {}): [1] expected a model name or glob"),
+        ("well_known_models = ['a[b']", "well_known_models (in {}): [0] expected a glob; in 'a[b' "
+         "the [ is never closed (the character itself is written [[])"),
         ("routes = 5", "routes (in {}): expected tables [[routes]]"),
         ("[[routes]]\nmodel='x'\ncandidates=[]", "routes[0].candidates (in {}): expected `array` "
          "of length >= 1"),

@@ -92,10 +92,12 @@ def describe(kind: inspect.Type) -> str:
             return f"{', '.join(most)} or {last}"
         case inspect.VarTupleType():
             return "a list, each " + describe(kind.item_type)
+        case inspect.DictType(value_type=inspect.AnyType()):
+            return "a table"
         case inspect.DictType():
             return "a table, each value " + describe(kind.value_type)
         case inspect.UnionType():
-            return describe(without_none(kind))
+            return describe(plain(without_none(kind)))
         case inspect.StructType():
             return "a table"
         case _:

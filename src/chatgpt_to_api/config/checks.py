@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 
+from chatgpt_to_api.config.globs import check_glob
 from chatgpt_to_api.config.rates import parse_rate_limit
 from chatgpt_to_api.config.settings import ServerSettings
 from chatgpt_to_api.wire.http import split_url
@@ -87,8 +88,11 @@ def _rates(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _globs(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if values is not None and not all(value.strip() for value in values):
-        raise ValueError("expected model names or globs, got an empty one")
+    for place, value in enumerate(values or ()):
+        try:
+            check_glob(value)
+        except ValueError as error:
+            raise ValueError(f"[{place}] {error}") from None
     return values
 
 

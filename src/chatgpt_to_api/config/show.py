@@ -12,6 +12,8 @@ from chatgpt_to_api.config.catalogue import (
     ANY_NAME,
     Setting,
     catalogue,
+    describe,
+    plain,
     struct_fields,
     upstream_catalogue,
 )
@@ -53,14 +55,11 @@ def rows(loaded: Loaded) -> list[Row]:
     for name, upstream in upstreams.items():
         found += _upstream_rows(name, upstream, loaded.origins)
     for place, route in enumerate(settings.routes):
-        ways = ", ".join(
-            f"{c.upstream}: {c.model}" if c.model else c.upstream for c in route.candidates
-        )
         found.append(
             Row(
                 f"routes[{place}]",
                 (),
-                f"{route.model} → {ways}",
+                shown_route(route),
                 loaded.origins["routes"],
                 (RouteSettings.__doc__ or "").partition(": ")[2],
                 "a table",
@@ -79,8 +78,19 @@ def reference() -> list[Row]:
             described = field.type
             assert isinstance(described, msgspec.inspect.Metadata)
             text = str((described.extra_json_schema or {})["description"])
-            found.append(Row(prefix + field.name, (), "", "", text, "", ""))
+            expected = describe(plain(described))
+            found.append(Row(prefix + field.name, (), "", "", text, expected, shown(field.default)))
     return found
+
+
+def shown_route(route: RouteSettings) -> str:
+    """Return a route in one line: the names that mean it, and what they lead to."""
+    ways = ", ".join(
+        f"route {c.route}" if c.route else f"{c.upstream}: {c.model}" if c.model else c.upstream
+        for c in route.candidates
+    )
+    how = "" if route.strategy == "priority" else f" ({route.strategy})"
+    return f"{', '.join(route.names)} → {ways}{how}"
 
 
 def shown(value: Any) -> str:

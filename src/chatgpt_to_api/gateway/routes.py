@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import translate
 from typing import Final
 
+from chatgpt_to_api.config.globs import compile_globs, is_glob
 from chatgpt_to_api.errors import ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 
@@ -41,9 +40,9 @@ class Routes:
     ) -> None:
         self.upstreams: Mapping[str, ConfiguredUpstream] = {u.name: u for u in upstreams}
         self.default = default
-        self._routes = [(_glob([pattern]), tuple(found)) for pattern, found in routes]
-        self._claims = [(_glob(u.models), u) for u in upstreams if u.models]
-        self._known = _glob([*WELL_KNOWN_MODELS, *also_known])
+        self._routes = [(compile_globs([pattern]), tuple(found)) for pattern, found in routes]
+        self._claims = [(compile_globs(u.models), u) for u in upstreams if u.models]
+        self._known = compile_globs([*WELL_KNOWN_MODELS, *also_known])
         self._patterns = tuple(
             dict.fromkeys(
                 [pattern for pattern, _ in routes]
@@ -56,7 +55,7 @@ class Routes:
             for pattern in dict.fromkeys(
                 [p for p, _ in routes] + [p for u in upstreams for p in u.models or ()]
             )
-            if not set(pattern) & set("*?[")
+            if not is_glob(pattern)
         )
         """Names, not globs, that routes and upstreams give: what a list can show."""
         self._catch_all = next(
@@ -100,7 +99,3 @@ class Routes:
             f"No upstream serves the model {model[:200]!r}. Names that route here: {served}.",
             param="model",
         )
-
-
-def _glob(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(translate(pattern) for pattern in patterns))
