@@ -6,24 +6,23 @@ import hashlib
 from typing import Final
 
 import msgspec
-from msgspec import Raw
 
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
-from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder, error_object
+from chatgpt_to_api.dialects.openai.error_reply import error_reply
+from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.openai.problems import invalid
+from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder
 from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES, canonical
-from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, ChatMessage, present
-from chatgpt_to_api.dialects.openai_chat.problems import invalid, malformed, mistyped, too_deep
-from chatgpt_to_api.errors import GatewayError, InvalidRequest
-from chatgpt_to_api.wire.http import Header, HttpReply, RequestHead
+from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, ChatMessage
+from chatgpt_to_api.errors import GatewayError
+from chatgpt_to_api.wire.http import HttpReply, RequestHead
 
-_BOM: Final = b"\xef\xbb\xbf"
 _EXAMPLE: Final = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
 _SESSION_HEADERS: Final = (b"x-session-id", b"session-id")
 
 _REQUEST: Final = msgspec.json.Decoder(ChatCompletionRequest)
-_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_TRUE: Final = Raw(b"true")
 
 
 class _Metadata(msgspec.Struct):
@@ -100,15 +99,8 @@ class ChatAsked:
         ask_usage = ask_usage and self.stream and not self.include_usage
         if model == self.model and not ask_usage:
             return self._body
-        fields = _RAW_OBJECT.decode(self._body)
-        if model != self.model:
-            fields["model"] = Raw(msgspec.json.encode(model))
-        if ask_usage:
-            given = fields.get("stream_options")
-            options = {} if given is None or not present(given) else _RAW_OBJECT.decode(given)
-            options["include_usage"] = _TRUE
-            fields["stream_options"] = Raw(msgspec.json.encode(options))
-        return msgspec.json.encode(fields)
+        other = None if model == self.model else model
+        return rewritten(self._body, other, ask_usage=ask_usage)
 
 
 class ChatDoor:
@@ -121,24 +113,8 @@ class ChatDoor:
 
         Raises InvalidRequest: where the JSON breaks, or which field is missing or wrong.
         """
-        body = body.removeprefix(_BOM)
-        try:
-            body.decode()  # fields nobody decodes here would reach an upstream unchecked
-            asked = _REQUEST.decode(body)
-        except UnicodeDecodeError as error:
-            raise InvalidRequest(
-                f"The body is not valid UTF-8, at byte {error.start}.", code="invalid_json"
-            ) from None
-        except msgspec.ValidationError as error:
-            raise mistyped(error) from None
-        except msgspec.DecodeError as error:
-            if not body.strip():
-                raise InvalidRequest(
-                    f"The body is empty: send a JSON object such as {_EXAMPLE}", code="empty_body"
-                ) from None
-            raise malformed(error, body) from None
-        except RecursionError:
-            raise too_deep() from None
+        body = without_mark(body)
+        asked = decode_body(body, _REQUEST, _EXAMPLE)
         if not asked.model:
             raise invalid("model", "expected a model's name, got an empty string")
         if not asked.messages:
@@ -156,10 +132,7 @@ class ChatDoor:
 
     def failure(self, error: GatewayError) -> HttpReply:
         """Return a whole error reply in the dialect's shape."""
-        headers: list[Header] = [(b"content-type", b"application/json")]
-        if error.retry_after is not None:
-            headers.append((b"retry-after", str(error.retry_after).encode()))
-        return HttpReply(error.status, headers, error_object(error))
+        return error_reply(error)
 
 
 DOOR: Final = ChatDoor()

@@ -25,8 +25,10 @@ from chatgpt_to_api.chat.events import (
 from chatgpt_to_api.chat.request import Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Asked, Stamp
+from chatgpt_to_api.dialects.openai.error_reply import error_object
+from chatgpt_to_api.dialects.openai.replies import STREAM_HEADERS
+from chatgpt_to_api.dialects.openai.usage import usage_object
 from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
-from chatgpt_to_api.dialects.openai_chat.usage import usage_object
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import Headers, HttpReply
 
@@ -35,29 +37,10 @@ Calls: TypeAlias = Literal["tool_calls", "function_call"]
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _JSON: Final = ((b"content-type", b"application/json"),)
-_STREAM: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx in front would collect the stream otherwise
-)
 _DONE: Final = b"data: [DONE]\n\n"
 _GOES_ON: Final = b',"logprobs":null,"finish_reason":null'
 _FINISHED: Final = b'{},"logprobs":null,"finish_reason":'
 _RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
-
-
-def error_object(error: GatewayError) -> bytes:
-    """Return ``{"error": {…}}`` as the vendor words it."""
-    return _ENCODE(
-        {
-            "error": {
-                "message": error.text,
-                "type": error.kind,
-                "param": error.param,
-                "code": error.code,
-            }
-        }
-    )
 
 
 class ChatReplyEncoder:
@@ -89,7 +72,7 @@ class ChatReplyEncoder:
 
     def headers(self) -> Headers:
         """Return the headers of a stream."""
-        return _STREAM
+        return STREAM_HEADERS
 
     def feed(self, events: Sequence[ChatEvent]) -> bytes:
         """Return the chunks of all events of one read; adjacent texts of a choice share one."""

@@ -28,6 +28,8 @@ from chatgpt_to_api.chat.request import (
     ToolChoice,
     ToolResult,
 )
+from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.openai.problems import anything, decoded, invalid
 from chatgpt_to_api.dialects.openai_chat.messages import (
     ChatCompletionRequest,
     ChatMessage,
@@ -36,9 +38,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     FunctionTool,
     ResponseFormat,
     ToolCallMessage,
-    present,
 )
-from chatgpt_to_api.dialects.openai_chat.problems import anything, decoded, invalid
 from chatgpt_to_api.errors import InvalidRequest
 
 DIALECT: Final = "openai_chat"

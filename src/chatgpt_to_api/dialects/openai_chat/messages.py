@@ -13,14 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Raw
 
-NO_RAW: Final = Raw()
-"""Stands for a field that was not there."""
-
-
-def present(raw: Raw) -> bool:
-    """Whether the field was there and is not null."""
-    return len(raw) > 0 and bytes(raw) != b"null"
-
+from chatgpt_to_api.dialects.openai.messages import NO_RAW
 
 # -- the request -----------------------------------------------------------------------------
 
@@ -249,72 +242,8 @@ class LeanChunk(msgspec.Struct, gc=False):
     error: None = None
 
 
-class SpokenChoice(msgspec.Struct, gc=False):
-    """A choice of a relayed chunk, as far as it tells whether anything was generated."""
-
-    delta: dict[str, Any] | None = None
-    message: dict[str, Any] | None = None
-    finish_reason: str | None = None
-
-
-class SpokenChunk(msgspec.Struct, gc=False):
-    """The first chunks of a relayed stream, read for their first content."""
-
-    choices: list[SpokenChoice] | None = None
-    error: Raw = NO_RAW
-    model: str | None = None
-
-
-class MarkedChoice(msgspec.Struct, gc=False):
-    """What a relayed chunk may say of a choice beside its content."""
-
-    usage: Raw = NO_RAW
-    error: Raw = NO_RAW
-
-
-class MarkedChunk(msgspec.Struct, gc=False):
-    """A relayed chunk that was seen to hold usage or an error."""
-
-    choices: list[MarkedChoice] | None = None
-    usage: Raw = NO_RAW
-    error: Raw = NO_RAW
-
-
-class WholeReply(msgspec.Struct, gc=False):
-    """A whole relayed reply, as far as the gateway looks into it."""
-
-    choices: Raw = NO_RAW
-    usage: Raw = NO_RAW
-    error: Raw = NO_RAW
-    model: Raw = NO_RAW
-
-
 class Identity(msgspec.Struct, gc=False):
     """What is read once of a reply: its id and its model."""
 
     id: str | None = None
     model: str | None = None
-
-
-class PromptDetails(msgspec.Struct, gc=False):
-    """How the prompt's tokens divide."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_creation_tokens: int | None = None
-
-
-class CompletionDetails(msgspec.Struct, gc=False):
-    """How the answer's tokens divide."""
-
-    reasoning_tokens: int | None = None
-
-
-class UsageObject(msgspec.Struct, gc=False):
-    """``usage``. ``prompt_cache_hit_tokens`` is one vendor's name for the cached part."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None

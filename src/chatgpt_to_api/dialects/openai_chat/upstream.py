@@ -8,9 +8,9 @@ import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Ids, UpstreamFault
+from chatgpt_to_api.dialects.openai.faults import fault_of_reply
+from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
-from chatgpt_to_api.dialects.openai_chat.faults import fault_of_reply
-from chatgpt_to_api.dialects.openai_chat.scanner import ChatScanner
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import fixed_sampling, request_object
 from chatgpt_to_api.wire.http import Header, Headers, HttpRequest, ReplyHead, split_url
@@ -60,9 +60,9 @@ class ChatUpstream:
         """Return the call that carries a client's own JSON."""
         return self._call(body, access, stream=stream)
 
-    def scanner(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> ChatScanner:
+    def scanner(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> ReplyScanner:
         """Return a reader for a relayed 2xx reply."""
-        return ChatScanner(head, stream=stream, hide_usage=hide_usage)
+        return ReplyScanner(head, stream=stream, hide_usage=hide_usage)
 
     def models_request(self, access: Access) -> HttpRequest:
         """Return the call that lists the server's models."""

@@ -7,7 +7,7 @@ names, an end without ``[DONE]``, errors inside a 200, and replies that are no s
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -25,36 +25,39 @@ from chatgpt_to_api.chat.events import (
 from chatgpt_to_api.chat.request import ChatRequest, Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import UpstreamFault
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES
-from chatgpt_to_api.dialects.openai_chat.faults import (
+from chatgpt_to_api.dialects.openai.faults import (
     anything,
-    challenge_page,
     complaint,
     fault_of_event,
     nonsense,
     too_long,
     truncated,
 )
+from chatgpt_to_api.dialects.openai.messages import NO_RAW, present
+from chatgpt_to_api.dialects.openai.replies import (
+    DONE,
+    LEADING,
+    Shape,
+    ends_by_itself,
+    no_completion,
+    shape_of,
+)
+from chatgpt_to_api.dialects.openai.usage import read_usage
+from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES
 from chatgpt_to_api.dialects.openai_chat.messages import (
-    NO_RAW,
     Chunk,
     Content,
     Delta,
     Identity,
     LeanChunk,
     ToolCallPiece,
-    present,
 )
 from chatgpt_to_api.dialects.openai_chat.tool_calls import LatePiece, ToolCalls
-from chatgpt_to_api.dialects.openai_chat.usage import read_usage
-from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
 
 MAX_WHOLE: Final = 64 * 1024 * 1024
 """Largest reply that is one object, bytes."""
-
-DONE: Final = b"[DONE]"
 
 _CHUNK: Final = msgspec.json.Decoder(Chunk)
 _LEAN: Final = msgspec.json.Decoder(LeanChunk)
@@ -73,26 +76,6 @@ _REASONS: Final[dict[str, FinishReason]] = {
 _BROKEN: Final = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
 _MISSES: Final = 3
 """How many reads may fail to be plain text before the lean road is left for good."""
-
-Shape: TypeAlias = Literal["stream", "whole"]
-
-LEADING: Final = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a body and says nothing: a byte order mark, white space."""
-
-
-def shape_of(head: ReplyHead, data: bytes) -> Shape | None:
-    """Tell a stream from a whole body by its first byte (``LEADING`` is off); None without one.
-
-    Content types lie: streams come as JSON or text, errors as streams.
-    """
-    start = data[:1]
-    if not start:
-        return None
-    if start in b'{["<':
-        return "whole"
-    if head.content_type == "text/event-stream" or start in b":deir":  # data, event, id, retry
-        return "stream"
-    return "whole"
 
 
 class _Broken(Exception):
@@ -332,17 +315,6 @@ class ChatReplyDecoder:
         return events
 
 
-def no_completion(head: ReplyHead, body: bytes) -> UpstreamFault:
-    """Return what a good status with a body that is no chat completion means."""
-    said = read_error_body(head.content_type, body[: 64 * 1024])
-    if said.is_html:
-        return challenge_page(said)
-    if said.fields and said.message:
-        return fault_of_event(anything(body))
-    message = "The upstream answered with something that is no chat completion."
-    return nonsense(message, said.message)
-
-
 class _Choice:
     """One choice of the reply."""
 
@@ -407,13 +379,6 @@ def _plain(content: Content) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(piece.text or "" for piece in content)
-
-
-def ends_by_itself(payload: bytes) -> bool:
-    """Whether a last line without its end is whole all the same."""
-    if payload.strip() == DONE:
-        return True
-    return isinstance(anything(payload), dict)
 
 
 def _merged(events: list[ChatEvent]) -> list[ChatEvent]:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.openai_chat.messages import (
+from chatgpt_to_api.dialects.openai.messages import (
     CompletionDetails,
     PromptDetails,
     UsageObject,

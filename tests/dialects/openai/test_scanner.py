@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Passed
-from chatgpt_to_api.dialects.openai_chat import scanner as scanner_module
-from chatgpt_to_api.dialects.openai_chat.scanner import ChatScanner
+from chatgpt_to_api.dialects.openai import scanner as scanner_module
+from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.errors import GatewayError, RateLimited, UpstreamChallenge, UpstreamFailed
 from chatgpt_to_api.wire.http import ReplyHead
@@ -52,7 +52,7 @@ class Relayed(msgspec.Struct):
     failed: GatewayError | None
     content_at: int | None
     """How many bytes had been handed on when the first content was reported."""
-    scanner: ChatScanner
+    scanner: ReplyScanner
 
 
 def scan(

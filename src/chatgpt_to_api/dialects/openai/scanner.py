@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault
-from chatgpt_to_api.dialects.openai_chat.faults import (
+from chatgpt_to_api.dialects.openai.faults import (
     anything,
     complaint,
     fault_of_event,
@@ -23,14 +23,14 @@ from chatgpt_to_api.dialects.openai_chat.faults import (
     too_long,
     truncated,
 )
-from chatgpt_to_api.dialects.openai_chat.messages import (
+from chatgpt_to_api.dialects.openai.messages import (
     MarkedChunk,
     SpokenChoice,
     SpokenChunk,
     WholeReply,
     present,
 )
-from chatgpt_to_api.dialects.openai_chat.upstream_reply import (
+from chatgpt_to_api.dialects.openai.replies import (
     DONE,
     LEADING,
     Shape,
@@ -38,7 +38,7 @@ from chatgpt_to_api.dialects.openai_chat.upstream_reply import (
     no_completion,
     shape_of,
 )
-from chatgpt_to_api.dialects.openai_chat.usage import read_usage
+from chatgpt_to_api.dialects.openai.usage import read_usage
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
 
@@ -59,7 +59,7 @@ _REASON: Final = re.compile(rb'\s*:\s*"[^"]')
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class ChatScanner:
+class ReplyScanner:
     """Passes one relayed reply on and tells what it means.
 
     A stream is passed on in whole events of at most ``MAX_EVENT`` bytes, its line ends as LF:

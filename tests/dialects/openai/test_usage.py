@@ -6,7 +6,7 @@ import pytest
 from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.openai_chat.usage import read_usage
+from chatgpt_to_api.dialects.openai.usage import read_usage
 
 
 @pytest.mark.parametrize(
