@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from starlette.routing import Route
 
-from chatgpt_to_api.assembly import assemble
+from chatgpt_to_api.assembly.gateway import assemble
 from chatgpt_to_api.config.catalogue import catalogue, upstream_catalogue
 from chatgpt_to_api.config.load import load
 from chatgpt_to_api.server.conversation_site import BASES

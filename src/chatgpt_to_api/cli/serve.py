@@ -15,7 +15,7 @@ from chatgpt_to_api.cli.exits import CODES, Exit, stop
 from chatgpt_to_api.cli.options import Config, DataDir, new_app, settings
 
 if TYPE_CHECKING:
-    from chatgpt_to_api.assembly import Assembly
+    from chatgpt_to_api.assembly.gateway import Assembly
     from chatgpt_to_api.config.load import Loaded
 
 
@@ -94,7 +94,7 @@ def _without_rich() -> Iterator[None]:
 async def _serve(loaded: Loaded) -> None:
     from pathlib import Path
 
-    from chatgpt_to_api.assembly import assemble
+    from chatgpt_to_api.assembly.gateway import assemble
     from chatgpt_to_api.server.listen import bind
     from chatgpt_to_api.server.listen import serve as listen
     from chatgpt_to_api.store.lock import FolderLock
@@ -124,12 +124,12 @@ async def _serve(loaded: Loaded) -> None:
 def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
     """Print what runs, in at most a dozen lines."""
     from chatgpt_to_api import __version__
-    from chatgpt_to_api.assembly import warnings_of
+    from chatgpt_to_api.assembly.gateway import warnings_of
     from chatgpt_to_api.server.home import example
 
     server = loaded.settings.server
     shown = "127.0.0.1" if _anywhere(server.host) else server.host
-    status = assembly.status()
+    status = assembly.overview.status()
     lines = [f"ChatGPT-to-API {__version__} listens on {_url(server.host, port)}"]
     shown_upstreams = status.upstreams[:4]
     for upstream in shown_upstreams:

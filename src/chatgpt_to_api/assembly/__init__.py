@@ -1,0 +1,1 @@
+"""Puts the rooms together: from settings to a gateway that runs."""

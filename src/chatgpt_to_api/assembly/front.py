@@ -1,0 +1,72 @@
+"""The server's front of a gateway: its doors, its site, its admin API."""
+
+from __future__ import annotations
+
+import time
+
+from chatgpt_to_api.admin.routes import AdminApi
+from chatgpt_to_api.assembly.ids import RandomIds
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.dialects.conversation import door as conversation_door
+from chatgpt_to_api.dialects.openai_chat import door as chat_door
+from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
+from chatgpt_to_api.gateway.conversations import Conversations
+from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.unsaved import UnsavedConversations
+from chatgpt_to_api.server.access import Gatekeeper
+from chatgpt_to_api.server.app import build_asgi
+from chatgpt_to_api.server.conversation_site import ConversationSite
+from chatgpt_to_api.server.doors import Bearer, DoorEntry, Doors
+from chatgpt_to_api.server.front import ServerFront
+from chatgpt_to_api.server.keys import ClientKeys
+from chatgpt_to_api.server.limits import Limits
+from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
+from chatgpt_to_api.server.site import Overview, Site
+from chatgpt_to_api.store.conversations import StoredConversations
+from chatgpt_to_api.store.database import Store
+
+
+def open_front(
+    settings: Settings,
+    *,
+    gateway: Gateway,
+    store: Store,
+    keys: ClientKeys,
+    origins: AllowedOrigins,
+    overview: Overview,
+    admin: AdminApi,
+) -> ServerFront:
+    """Build it."""
+    server = settings.server
+    gatekeeper = Gatekeeper(
+        keys,
+        hosts=HostNames(server.allowed_hosts),
+        origins=origins,
+        caller_tokens=server.allow_caller_tokens,
+    )
+    conversations = Conversations(
+        StoredConversations(store, settings.conversations),
+        UnsavedConversations(),
+        wall=time.time,
+        new_id=RandomIds().uuid4,
+    )
+    backend = ConversationBackend(
+        gateway,
+        conversations,
+        owner_digest=store.cipher.digest,
+        max_body=server.max_body,
+    )
+    bearer = Bearer.IDENTITY
+    if server.allow_anonymous_conversation:
+        bearer = Bearer.IDENTITY_OR_NOBODY
+    entries = {"/v1/chat/completions": DoorEntry(chat_door.DOOR, gateway)}
+    for path in conversation_door.CONVERSATION_PATHS:
+        entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
+    site = Site(overview, gatekeeper)
+    siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
+    return ServerFront(
+        doors=Doors(entries),
+        gatekeeper=gatekeeper,
+        app=build_asgi([*site.routes(), *admin.routes(), *siblings.routes()]),
+        limits=Limits(body=server.max_body),
+    )

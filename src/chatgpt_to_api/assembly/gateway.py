@@ -1,0 +1,197 @@
+"""A whole gateway: every part made, joined, started, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from chatgpt_to_api.admin.auth import AdminAuth
+from chatgpt_to_api.admin.overrides import Override
+from chatgpt_to_api.admin.password import AdminPassword
+from chatgpt_to_api.admin.routes import AdminApi
+from chatgpt_to_api.admin.tokens import TokenAdmin
+from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
+from chatgpt_to_api.assembly.front import open_front
+from chatgpt_to_api.assembly.ids import RandomIds
+from chatgpt_to_api.assembly.in_force import InForce
+from chatgpt_to_api.assembly.lists import take_up_tokens, watch_lists
+from chatgpt_to_api.assembly.overview import GatewayOverview
+from chatgpt_to_api.config.load import Loaded
+from chatgpt_to_api.config.watched import Watcher
+from chatgpt_to_api.gateway.build import pool_rules
+from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.pool.pool import Pool
+from chatgpt_to_api.server.front import ServerFront
+from chatgpt_to_api.server.keys import ClientKeys
+from chatgpt_to_api.server.origins import AllowedOrigins, same_origin
+from chatgpt_to_api.store.database import Store
+from chatgpt_to_api.store.lock import FolderLock
+from chatgpt_to_api.store.opening import open_store
+from chatgpt_to_api.store.secrets import key_file_warning
+from chatgpt_to_api.store.states import CredentialStates, StateWriter
+from chatgpt_to_api.telemetry.logs import request_log
+from chatgpt_to_api.transport.client import HttpClient
+from chatgpt_to_api.wire.secret import Secret
+
+
+class Assembly:
+    """A whole gateway around its settings; :func:`assemble` makes one."""
+
+    password: AdminPassword
+    front: ServerFront
+
+    def __init__(self, loaded: Loaded, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        settings = loaded.settings
+        self.settings = settings
+        self.store = store
+        self.keys = ClientKeys(key.reveal() for key in settings.server.api_keys)
+        self.pool = Pool(loop)
+        self.client = HttpClient(loop)
+        self.watcher = Watcher()
+        self.embedded = EmbeddedUpstream(Path(settings.data_dir), settings.embedded_model)
+        self.gateway = Gateway(
+            loop=loop,
+            routes=Routes([]),
+            pool=self.pool,
+            client=self.client,
+            limits=settings.limits,
+            max_body=settings.server.max_body,
+            ids=RandomIds(),
+            wall=time.time,
+            on_record=request_log(settings.log.level),
+        )
+        self.overview = GatewayOverview(
+            self.gateway,
+            self.pool,
+            self.client,
+            self.embedded,
+            lambda: self.in_force.upstreams,
+            born=int(time.time()),
+        )
+        self.in_force = InForce(
+            settings, self.pool, self.gateway, self.embedded, self.overview.refresh_soon
+        )
+        self.tokens: dict[str, TokenAdmin] = {}
+        self.states = StateWriter(CredentialStates(store))
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take_up(self) -> Override:
+        """Bring stored and configured credentials and the upstreams in force.
+
+        Returns the official key that holds. Raises ModelUnavailable if the embedded model is all
+        there would be, and cannot be fetched.
+        """
+        watch_lists(self.watcher, self.settings, self.keys, self.pool)
+        for name, upstream in self.settings.conversation_upstreams.items():
+            self.pool.configure(name, pool_rules(upstream, self.settings))
+            self.tokens[name] = await TokenAdmin.open(self.store, name, self.pool, upstream.puid)
+        await take_up_tokens(
+            self.watcher, self.settings, self.store, self.tokens[self.settings.token_upstream]
+        )
+        for admin in self.tokens.values():
+            admin.on_change = self.in_force.apply
+        official = await Override.load(
+            self.store, "official_api_key", self.settings.tokens.official_api_key
+        )
+        self.in_force.official = official.value
+        wanted = self.in_force.wanted()
+        if any(upstream.kind == "local" for upstream in wanted.values()):
+            await self.embedded.prepare(alone=len(wanted) == 1)
+        self.in_force.apply()
+        self.pool.restore(await CredentialStates(self.store).load())
+        self.pool.on_state(self.states.submit)
+        return official
+
+    async def open_doors(self, lock: FolderLock, official: Override) -> None:
+        """Build the server's front."""
+        origins = AllowedOrigins(self.settings.server.cors_allowed_origins)
+        self.password = await AdminPassword.load(
+            self.store, Path(self.settings.data_dir), self.settings.admin.password
+        )
+        admin = AdminApi(
+            auth=AdminAuth(
+                self.password,
+                run_key=Secret(lock.run_key),
+                page_allowed=lambda origin, host: same_origin(origin, host) or origin in origins,
+            ),
+            pool=self.pool,
+            tokens=self.tokens,
+            configured=lambda: [
+                name for name, u in self.in_force.upstreams.items() if u.kind == "openai"
+            ],
+            official_key=official,
+            use_official_key=self.in_force.use_official_key,
+            saved=self.states.flush,
+            warnings=lambda: self.watcher.warnings,
+        )
+        self.front = open_front(
+            self.settings,
+            gateway=self.gateway,
+            store=self.store,
+            keys=self.keys,
+            origins=origins,
+            overview=self.overview,
+            admin=admin,
+        )
+
+    def background(self) -> None:
+        """Begin what runs beside the requests."""
+        for work in (self.watcher.run(), self.overview.keep_fresh()):
+            task = asyncio.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self.states.start()
+
+    async def close(self) -> None:
+        """Stop everything that runs; what waits to be written is written."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.gateway.keeper.close()
+        await self.client.close()
+        await self.embedded.stop()
+        self.pool.on_state(None)
+        await self.states.close()
+
+
+@contextlib.asynccontextmanager
+async def assemble(loaded: Loaded, lock: FolderLock) -> AsyncIterator[Assembly]:
+    """Build a whole gateway on a locked data folder; leaving the block stops and closes it all.
+
+    Raises StoreError, or ModelUnavailable if the embedded model is all there would be.
+    """
+    async with open_store(loaded.settings) as store:
+        assembly = Assembly(loaded, store, asyncio.get_running_loop())
+        try:
+            official = await assembly.take_up()
+            await assembly.open_doors(lock, official)
+            assembly.background()
+            yield assembly
+        finally:
+            await assembly.close()
+
+
+def warnings_of(loaded: Loaded, assembly: Assembly) -> list[str]:
+    """Return what a person should know at the start, each a whole sentence."""
+    settings = loaded.settings
+    found = []
+    if not assembly.keys.configured and settings.server.host not in (
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    ):
+        found.append(
+            f"Listening on {settings.server.host} without client keys: whoever is on the private "
+            "network may use your credentials. Put keys into api_keys.txt in the data folder."
+        )
+    if key := key_file_warning(Path(settings.data_dir)):
+        found.append(key)
+    if assembly.embedded.missing:
+        found.append(assembly.embedded.missing)
+    # Last, for there may be one for every line of a file, and the start shows only the first few.
+    found += [*loaded.warnings, *assembly.watcher.warnings]
+    return found
