@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.reply import Reply
@@ -36,6 +36,26 @@ class Caller:
             HttpRequest(method, Origin(scheme, host, port), target, headers, body),
             proxy=proxy,
             connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            deadline=asyncio.get_running_loop().time() + deadline,
+        )
+
+    async def upload(
+        self,
+        port: int,
+        pieces: AsyncIterator[bytes],
+        length: int | None,
+        *,
+        read_timeout: float = 60.0,
+        deadline: float = 60.0,
+    ) -> Reply:
+        """POST a body that comes in pieces."""
+        return await self.client.upload(
+            HttpRequest(b"POST", Origin("http", "127.0.0.1", port), b"/", ()),
+            pieces,
+            length,
+            proxy=None,
+            connect_timeout=5.0,
             read_timeout=read_timeout,
             deadline=asyncio.get_running_loop().time() + deadline,
         )

@@ -122,3 +122,19 @@ def test_many_different_targets_and_names_do_not_grow_the_caches() -> None:
         request = HttpRequest(b"GET", ORIGIN, b"/%d" % i, ((b"x-%d" % i, b"y"),))
         assert b"x-%d: y\r\n" % i in writer.write(request)
     assert len(writer._first_lines) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("length", "line"),
+    [(0, b"content-length: 0"), (7, b"content-length: 7"), (None, b"transfer-encoding: chunked")],
+)
+def test_a_body_sent_later_is_framed_in_the_head(length: int | None, line: bytes) -> None:
+    """Whatever the method, and once; what a header's value looks like changes nothing."""
+    for method in (b"POST", b"GET"):
+        written = SITE.write_before_body(
+            HttpRequest(method, ORIGIN, b"/", [(b"x-content-length", b"0")]), length
+        )
+        assert written.count(b"\r\n%b\r\n" % line) == 1
+        assert written.endswith(b"\r\n\r\n")
+        assert written.count(b"\r\n") == 6
+        assert b"x-content-length: 0\r\n" in written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from chatgpt_to_api.transport.connect import (
@@ -18,6 +19,7 @@ from chatgpt_to_api.transport.environment import is_loopback
 from chatgpt_to_api.transport.errors import ConnectFailed, ConnectionBroken, DeadlinePassed
 from chatgpt_to_api.transport.message import HeadWriter
 from chatgpt_to_api.transport.reply import Reply
+from chatgpt_to_api.transport.upload import Upload
 from chatgpt_to_api.transport.watch import Watch
 from chatgpt_to_api.wire.http import HttpRequest, Origin
 from chatgpt_to_api.wire.proxy import Proxy
@@ -108,6 +110,55 @@ class HttpClient:
                 raise error
             connection = None
             reused = False
+
+    async def upload(
+        self,
+        request: HttpRequest,
+        pieces: AsyncIterator[bytes],
+        length: int | None,
+        *,
+        proxy: Proxy | None,
+        connect_timeout: float,
+        read_timeout: float,
+        deadline: float,
+    ) -> Reply:
+        """Send ``request`` with a body that comes in ``pieces``; return its reply as ``send`` does.
+
+        ``length`` is the body's, None where only its end will tell. No piece is taken before the
+        socket has room. A reply that comes before the body's end ends the sending: the rest is not
+        wanted. What has left cannot be sent again, so the connection is a fresh one.
+
+        Raises what ``send`` does, and whatever ``pieces`` raise.
+        """
+        site = self._sites.get((request.origin, proxy))
+        if site is None:
+            site = self._add_site(request.origin, proxy)
+        head = site.heads.write_before_body(request, length)
+        if deadline <= self._time():
+            raise _too_late(site)
+        connection = await self._connect(site, connect_timeout, deadline)
+        reply = Reply(self._loop, connection, read_timeout, deadline, self._time())
+        self._watch.expect(min(deadline, self._time() + read_timeout))
+        waiter = reply.waiter
+        assert waiter is not None
+        connection.begin(reply, request.method, head, b"")
+        upload = Upload(self._loop, self._watch, connection, reply, pieces, length)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            reply.close()
+            raise
+        finally:
+            upload.stop()
+        if upload.failure is not None:
+            raise upload.failure
+        if not reply.headed:
+            assert reply.error is not None
+            raise reply.error
+        if site.absolute and reply.head.status == 407:
+            reply.close()
+            raise proxy_wants_credentials(f"the proxy {site.proxy}")
+        return reply
 
     async def close(self) -> None:
         """Break every connection and wait until all are closed. Calls under way fail."""

@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         "_barren",
         "_body",
         "_bulky",
+        "_can_write",
         "_complete",
         "_head_only",
         "_headers",
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
         "on_body",
         "paused",
         "reply",
+        "sending",
         "transport",
     )
 
@@ -102,6 +104,9 @@ class Connection(asyncio.Protocol):
         # These two stay once set: no harm is done, and there is less to clear for each request.
         self._head_only = False
         self._bulky = False
+        self.sending = False
+        """A body that is sent piece by piece has not come to its end."""
+        self._can_write: asyncio.Future[None] | None = None
 
     # What the client, the reply and the watch ask of it
 
@@ -125,6 +130,19 @@ class Connection(asyncio.Protocol):
         else:
             self._bulky = True
             self.transport.writelines((head, body))
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of a body; return when the socket has room for the next one.
+
+        What is sent on a connection that is gone is lost: its reply knows.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        self._bulky = True
+        transport.write(data)
+        if self._can_write is not None:
+            await self._can_write
 
     def give_up(self, error: TransportError) -> None:
         """Break the connection; the reply it carries fails with ``error``."""
@@ -166,6 +184,16 @@ class Connection(asyncio.Protocol):
         """Take the transport; after a tunnel, the one that speaks TLS through it."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._keeper.opened(self)
+
+    def pause_writing(self) -> None:
+        """The upstream takes too little: ``send`` waits."""
+        self._can_write = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The upstream has taken enough."""
+        waiter, self._can_write = self._can_write, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and wake the reader once for all of it."""
@@ -209,6 +237,7 @@ class Connection(asyncio.Protocol):
         reply = self.reply
         self.reply = None
         self.transport = None
+        self.resume_writing()
         self._keeper.lost(self)
         self._keeper.closed(self)
         del self._parser  # it holds our methods, we hold it
@@ -303,7 +332,7 @@ class Connection(asyncio.Protocol):
         reply.whole()
         transport = self.transport
         assert transport is not None
-        if self._bulky and transport.get_write_buffer_size():
+        if self.sending or (self._bulky and transport.get_write_buffer_size()):
             # It answered before it had read all: it is not listening for a next request.
             self.abort()
         elif self._keep:

@@ -11,6 +11,7 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET: Final = re.compile(rb"/[!-~]*")
 _COLON: Final = b": "
 _IDENTITY: Final = b"accept-encoding: identity\r\n\r\n"
+_EMPTY: Final = b"content-length: 0\r\n"
 _BODY_EXPECTED: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 
 # What decides where a message ends, or belongs to one hop, is the transport's own business.
@@ -72,6 +73,20 @@ class HeadWriter:
         if head.count(b"\n") != lines or head.count(b"\r") != lines or 0 in head:
             raise ValueError("a header of the request holds a line break or NUL")
         return head
+
+    def write_before_body(self, request: HttpRequest, length: int | None) -> bytes:
+        """Return the head of a ``request`` whose body of ``length`` bytes follows by itself.
+
+        None is a length that only the body's end will tell. Raises ValueError as ``write`` does.
+        """
+        framing = (
+            b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        )
+        head = self.write(request)
+        if request.method in _BODY_EXPECTED:
+            before, _, after = head.rpartition(_EMPTY)
+            return b"%b%b\r\n%b" % (before, framing, after)
+        return b"%b%b\r\n\r\n" % (head.removesuffix(b"\r\n"), framing)
 
     def _start(self, method: bytes, target: bytes) -> bytes:
         """Return the request line and the site's own lines, less the last line end."""
