@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatgpt_to_api.errors import RateLimited, Unavailable
+from chatgpt_to_api.errors import NoCredentials, RateLimited, Unavailable
+from chatgpt_to_api.pool.contract import Errand
 from chatgpt_to_api.pool.pool import LeaseAsk, Pool, PoolRules, RateWindow, parse_rate_limits
 from chatgpt_to_api.pool.windows import GUARD
 from support.pool_driver import Asking, Bench, challenge, limited, no_quota, refused_token, spec
@@ -438,3 +439,84 @@ def test_a_retry_knows_that_only_the_excluded_one_is_busy(bench: Benches) -> Non
     one.fault(limited(300))
     assert one.refusal(wait=30, exclude={"a"}).retry_after == 300
     holder.leave()
+
+
+# Credentials asked for by name
+
+
+def test_a_preferred_credential_comes_first_where_it_is_free(bench: Benches) -> None:
+    """Before the one in turn and the one of the affinity; busy, cooling or gone it is passed by."""
+    one = bench(["a", "b", "c"])
+    assert one.once(prefer="b") == "b"
+    assert one.once(prefer="b", affinity=b"chat") == "b"
+    assert one.once(affinity=b"other") == "a"
+    assert one.once(prefer="c", affinity=b"other") == "c"
+    held = one.held(prefer="b")
+    assert one.once(prefer="b") == "a"
+    held.leave()
+    assert one.once(prefer="b", exclude={"b"}) == "c"
+    one.fault(no_quota(), prefer="b")
+    assert one.once(prefer="b") == "a"
+    assert one.once(prefer="gone") == "c"
+
+
+def test_who_waits_gets_what_it_prefers(bench: Benches) -> None:
+    """A waiting request is served with its own credential where both come free together."""
+    one = bench(["a", "b"], rate_limits=parse_rate_limits("2/10s"))
+    assert [one.once(), one.once()] == ["a", "b"]
+    waiting = one.ask(prefer="b")
+    one.clock.advance(10 + GUARD)
+    assert waiting.see().id == "b"
+
+
+def errand(credential: str, gave_way: list[str] | None = None) -> Errand:
+    return Errand(credential, lambda: (gave_way if gave_way is not None else []).append(credential))
+
+
+def test_an_errand_takes_its_one_credential_or_nothing(bench: Benches) -> None:
+    """It never waits: a busy, cooling or unknown credential is a refusal at once."""
+    one = bench(["a", "b"])
+    assert one.once(errand=errand("b")) == "b"
+    held = one.held(prefer="b")
+    refused = one.refusal(errand=errand("b"))
+    assert isinstance(refused, RateLimited)
+    assert one.pool.waiting == 0
+    held.leave()
+    assert isinstance(one.refusal(errand=errand("gone")), NoCredentials)
+    one.fault(no_quota(), prefer="a")
+    assert isinstance(one.refusal(errand=errand("a")), RateLimited)
+
+
+def test_an_errand_gives_way_to_who_has_to_wait(bench: Benches) -> None:
+    """Not to who finds another credential; and what was given back needs not be asked for."""
+    one = bench(["a", "b"])
+    asked: list[str] = []
+    running = one.held(errand=errand("a", asked))
+    other = one.held()
+    assert other.id == "b" and not asked
+    waiting = one.ask()
+    assert asked == ["a"]
+    running.leave()
+    assert waiting.see().id == "a"
+    one.ask()
+    assert asked == ["a"]
+
+
+def test_an_errand_leaves_a_place_in_every_window(bench: Benches) -> None:
+    """The last send of a window is a client's; so is that of a credential's own window."""
+    one = bench(["a", "b"], rate_limits=parse_rate_limits("2/10s"))
+    assert one.once(errand=errand("a")) == "a"
+    assert isinstance(one.refusal(errand=errand("a")), RateLimited)
+    assert one.once() == "b"
+    own = bench(["a", "b"], credential_rate_limits=parse_rate_limits("1/10s"))
+    assert isinstance(own.refusal(errand=errand("a")), RateLimited)
+
+
+def test_an_errand_comes_after_all_who_wait(bench: Benches) -> None:
+    """While anybody waits, for whatever model, nothing is lent to it."""
+    one = bench(["a", "b"])
+    one.fault(limited(60, only_model=True), model="m", prefer="a")
+    one.fault(limited(20, only_model=True), model="m", prefer="b")
+    waiting = one.ask(model="m")
+    assert waiting.state == "waiting"
+    assert isinstance(one.refusal(model="", errand=errand("a")), RateLimited)

@@ -48,13 +48,26 @@ class CredentialSpec(msgspec.Struct, frozen=True):
     label: str = ""
 
 
+class Errand(msgspec.Struct, frozen=True):
+    """Work that no client waits for, to be done with one credential and no other.
+
+    It never waits and keeps nobody waiting: it is lent only what is free and leaves something of
+    every rate window, and ``give_way`` is called when a request has to wait for a credential: the
+    lease is then to be given back at once.
+    """
+
+    credential: str
+    give_way: Callable[[], object]
+
+
 class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     """What one request needs: a credential of ``upstream`` for ``model`` (as named there).
 
     ``client`` is what the queue is fair between. ``affinity`` identifies the conversation, b"" for
-    none. ``exclude``: ids of credentials not to be used. ``deadline`` is loop time: the end of the
-    wait. ``own``: the caller's own token, used instead of the pool's. ``owner`` says for people
-    whose lease it is (a request id).
+    none. ``prefer`` is the id of the credential to be taken before all others, where it is free.
+    ``exclude``: ids of credentials not to be used. ``deadline`` is loop time: the end of the wait.
+    ``own``: the caller's own token, used instead of the pool's. ``owner`` says for people
+    whose lease it is (a request id). ``errand``: this is no request of a client.
     """
 
     upstream: str
@@ -62,9 +75,11 @@ class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float
     client: str = ""
     affinity: bytes = b""
+    prefer: str = ""
     exclude: AbstractSet[str] = NOBODY
     own: Access | None = None
     owner: str = ""
+    errand: Errand | None = None
 
 
 class Lent(Protocol):

@@ -16,7 +16,7 @@ from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.pool import outlook, refusal
 from chatgpt_to_api.pool.affinity import Affinity
 from chatgpt_to_api.pool.breaker import Breaker
-from chatgpt_to_api.pool.contract import NOBODY, Handle, PoolRules, Timers
+from chatgpt_to_api.pool.contract import NOBODY, Handle, LeaseAsk, PoolRules, Timers
 from chatgpt_to_api.pool.credential import Credential
 from chatgpt_to_api.pool.lease import Lease
 from chatgpt_to_api.pool.own import OwnTokens
@@ -50,6 +50,8 @@ class Lending:
         self.queue = FairQueue()
         self.resuming: OrderedDict[int, Waiter] = OrderedDict()
         """Leases that wait for the place of a further send; they come before new requests."""
+        self.errands: list[Lease] = []
+        """Leases for work that gives way to whoever waits."""
         self._affinity = Affinity()
         self._timers = timers
         self._deadlines = Deadlines()
@@ -105,21 +107,41 @@ class Lending:
     def _pick(self, lease: Lease, shelf: Shelf, now: float) -> Credential | None:
         """The credential this request would get now: its conversation's, else the next in turn."""
         ask = lease.ask
+        if ask.errand is not None:
+            return self._pick_spare(ask.errand.credential, ask, shelf, now)
+        if ask.prefer and (credential := self._free(ask.prefer, ask, shelf, now)) is not None:
+            return credential
         if ask.affinity and ask.own is None:
             if lease.binding is None:
                 lease.binding = Affinity.key(ask.client, ask.affinity)
             bound = self._affinity.get(lease.binding, now)
-            if bound is not None and bound not in ask.exclude:
-                credential = shelf.credentials.get(bound)
-                if (
-                    credential is not None
-                    and shelf.serves(credential, ask.model)
-                    and not shelf.expire(credential, now)
-                ):
-                    return credential
+            if bound is not None and (credential := self._free(bound, ask, shelf, now)) is not None:
+                return credential
         credential = shelf.choose(ask.model, ask.exclude)
         while credential is not None and shelf.expire(credential, now):
             credential = shelf.choose(ask.model, ask.exclude)
+        return credential
+
+    def _free(self, id: str, ask: LeaseAsk, shelf: Shelf, now: float) -> Credential | None:
+        """This very credential, if the request can have it now."""
+        credential = shelf.credentials.get(id)
+        if (
+            credential is None
+            or id in ask.exclude
+            or not shelf.serves(credential, ask.model)
+            or shelf.expire(credential, now)
+        ):
+            return None
+        return credential
+
+    def _pick_spare(self, id: str, ask: LeaseAsk, shelf: Shelf, now: float) -> Credential | None:
+        """This very credential for an errand, if a request that came next would miss nothing."""
+        credential = self._free(id, ask, shelf, now)
+        if credential is None or self.queue.waiting or self.resuming:
+            return None
+        for windows in (self.windows, credential.log):
+            if windows is not None and windows.opens_after(1, now) > now:
+                return None
         return credential
 
     def _grant(self, lease: Lease, shelf: Shelf, credential: Credential, now: float) -> None:
@@ -141,6 +163,8 @@ class Lending:
         lease.since = lease.stamp = now
         lease.held = True
         self.in_flight += 1
+        if ask.errand is not None:
+            self.errands.append(lease)
 
     def _bind(self, key: int, shelf: Shelf, credential: Credential, now: float) -> None:
         """Bind a conversation to the credential that serves it, unless another one still holds it.
@@ -157,6 +181,10 @@ class Lending:
 
     def _wait(self, lease: Lease, shelf: Shelf, now: float) -> Waiter:
         ask = lease.ask
+        if ask.errand is not None:
+            if ask.errand.credential not in shelf.credentials:
+                raise refusal.credential_gone(self.name, ask.errand.credential)
+            raise refusal.no_errand(self.name, ask.errand.credential)
         error = outlook.hopeless(self, ask, shelf, now)
         if error is None and (ask.deadline <= now or self.rules.max_queue == 0):
             error = outlook.not_in_time(self, ask, shelf, now)
@@ -171,6 +199,9 @@ class Lending:
         waiter = self._waiter(lease, ask.deadline)
         self.queue.join(waiter, shelf)
         self._wake_by(min(ask.deadline, self._next_change([shelf], now)), now)
+        for errand in self.errands:
+            assert errand.ask.errand is not None
+            errand.ask.errand.give_way()
         return waiter
 
     def _waiter(self, lease: Lease, deadline: float) -> Waiter:
@@ -247,7 +278,8 @@ class Lending:
         """The request has ended, however it did; its credential goes to the next."""
         now = self._timers.time()
         shelf = lease.shelf
-        shelf.hold += (now - lease.since - shelf.hold) * _HOLD_WEIGHT
+        if lease.ask.errand is None:
+            shelf.hold += (now - lease.since - shelf.hold) * _HOLD_WEIGHT
         self._return(lease, now)
         if self.queue.waiting or self.resuming:
             self._serve(now, None if self.breaker.shut else shelf)
@@ -255,6 +287,8 @@ class Lending:
     def _return(self, lease: Lease, now: float) -> None:
         lease.held = False
         self.in_flight -= 1
+        if lease.ask.errand is not None:
+            self.errands.remove(lease)
         lease.shelf.give_back(lease.credential, lease.ask.model, lease, now)
         if self.breaker.shut:
             self.breaker.released(lease)

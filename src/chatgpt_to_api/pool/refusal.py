@@ -123,6 +123,19 @@ def not_configured(upstream: str) -> Unavailable:
     return Unavailable(f"The upstream {upstream!r} is not configured any more; ask again.")
 
 
+def no_errand(upstream: str, credential: str) -> RateLimited:
+    """The one credential that an errand can be done with is not free, or its pace is full."""
+    return RateLimited(
+        f"The credential {credential!r} of the upstream {upstream!r} is not free now.",
+        retry_after=1,
+    )
+
+
+def credential_gone(upstream: str, credential: str) -> NoCredentials:
+    """The one credential that an errand can be done with is no longer there."""
+    return NoCredentials(f"The upstream {upstream!r} has no credential {credential!r} any more.")
+
+
 def own_refused(upstream: str, reason: str) -> Unauthorized:
     """The caller's own token is known to be refused."""
     return Unauthorized(
