@@ -40,12 +40,6 @@ class Audio(msgspec.Struct, frozen=True, tag="audio"):
     vendor: Mapping[str, Any] | None = None
 
 
-class SpokenAnswer(msgspec.Struct, frozen=True, tag="spoken_answer"):
-    """An earlier answer in sound, by the ``id`` under which the server that spoke it knows it."""
-
-    id: str
-
-
 class File(msgspec.Struct, frozen=True, tag="file"):
     """A document: base64 data URL ``data``, or the ``file_id`` of an upstream's file store."""
 
@@ -69,16 +63,12 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
-    """A call the model made. ``arguments`` is the JSON text as the model wrote it.
-
-    ``freeform``: the tool takes plain text, so ``arguments`` is no JSON.
-    """
+    """A call the model made. ``arguments`` is the JSON text as the model wrote it."""
 
     id: str
     name: str
     arguments: str
     opaque: Opaque | None = None
-    freeform: bool = False
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
@@ -89,21 +79,15 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     is_error: bool = False
 
 
-Part: TypeAlias = (
-    Text | Image | Audio | File | SpokenAnswer | Reasoning | Refusal | ToolCall | ToolResult
-)
+Part: TypeAlias = Text | Image | Audio | File | Reasoning | Refusal | ToolCall | ToolResult
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One turn of one author. Equal messages encode to equal bytes upstream.
-
-    ``vendor`` keeps the message's fields that one vendor alone understands.
-    """
+    """One turn of one author. Equal messages encode to equal bytes upstream."""
 
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None
-    vendor: Mapping[str, Any] | None = None
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -113,7 +97,6 @@ class Tool(msgspec.Struct, frozen=True):
     description: str | None = None
     schema: Mapping[str, Any] | None = None
     strict: bool | None = None
-    vendor: Mapping[str, Any] | None = None
 
 
 class NamedTool(msgspec.Struct, frozen=True):
@@ -167,13 +150,21 @@ class Continuation(msgspec.Struct, frozen=True):
     revised: bool = False
 
 
+class Branch(msgspec.Struct, frozen=True):
+    """A place in a conversation that the backend keeps: what is asked next hangs under it."""
+
+    conversation_id: str
+    parent_message_id: str
+
+
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a model, whatever dialect it came in.
 
     ``extras`` keeps, under the client dialect's own names, every parameter that has no canonical
     field and was really given (no nulls): an upstream of the same dialect passes them on, others
     list them as ignored. ``continuation`` is set by a decoder's ``follow_up`` only; then
-    ``messages`` is what was asked before and is not sent again.
+    ``messages`` is what was asked before and is not sent again. With a ``branch`` the messages are
+    only what is new: the backend has all that was said before in that conversation.
     """
 
     model: str
@@ -192,3 +183,4 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
     continuation: Continuation | None = None
+    branch: Branch | None = None
