@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from chatgpt_to_api.chat.events import ChatEvent
-from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import Headers, HttpReply, HttpRequest, ReplyHead, RequestHead
@@ -140,7 +140,8 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
     ``count`` for its circuit breaker. ``retry``: ``never``; ``next_credential`` at once; ``again``
     with backoff (any credential, then the next candidate); ``next_candidate`` (this upstream is
     useless now). ``reason`` is a short phrase for people, kept with the cool-down; it never holds
-    a secret.
+    a secret. ``conversation_lost``: the backend does not have the conversation that the call was to
+    go on with; the same question with its whole history is another one.
     """
 
     error: GatewayError
@@ -150,6 +151,7 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = "never"
     cool_for: float | None = None
     only_model: bool = False
+    conversation_lost: bool = False
 
 
 class ReplyDecoder(Protocol):
@@ -182,6 +184,14 @@ class ReplyDecoder(Protocol):
         """The whole visible text, where it differs from the joined deltas (it was rewritten).
 
         A stream cannot take back what has left; a reply that was collected uses this instead.
+        """
+        ...
+
+    @property
+    def kept_at(self) -> Branch | None:
+        """Where the backend keeps the answer; None where it keeps none, or has not said.
+
+        The answer's own message is "" as long as it has not been named.
         """
         ...
 

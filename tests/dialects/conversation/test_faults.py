@@ -196,6 +196,28 @@ def test_an_unknown_conversation_is_never_retried() -> None:
         assert found.error.status == 404
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "lost"),
+    [
+        (404, {"detail": "Conversation not found"}, True),
+        (404, {"detail": "Can't load conversation 12"}, True),
+        (404, coded("conversation_not_found"), True),
+        (404, {"detail": "no such thing"}, True),
+        (410, {"detail": "gone"}, True),
+        (400, {"detail": "Conversation not found: it is busy"}, True),
+        (404, {"detail": "Not Found"}, False),
+        (404, b"<html></html>", False),
+        (400, {"detail": "bad"}, False),
+        (413, coded("conversation_too_large"), False),
+    ],
+)
+def test_a_lost_conversation_is_told_from_other_refusals(
+    status: int, body: object, lost: bool
+) -> None:
+    """What is worth asking again without the conversation; a wrong path is not."""
+    assert fault(status, body).conversation_lost is lost
+
+
 def test_a_message_that_is_too_long_is_413_whatever_its_status() -> None:
     """The code tells."""
     for status in (400, 413, 429):

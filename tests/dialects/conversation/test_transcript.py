@@ -19,7 +19,13 @@ from chatgpt_to_api.chat.request import (
     ToolCall,
     ToolResult,
 )
-from chatgpt_to_api.dialects.conversation.transcript import ANSWER, check_parts, merged
+from chatgpt_to_api.dialects.conversation.transcript import (
+    ANSWER,
+    USE_RESULTS,
+    added,
+    check_parts,
+    merged,
+)
 from chatgpt_to_api.errors import InvalidRequest
 
 
@@ -151,3 +157,27 @@ def test_what_is_no_text_is_refused_by_its_path(part: Part, kind: str) -> None:
         assert caught.value.param == "messages[1].content[1]"
         assert kind in caught.value.message
         assert "base64" not in caught.value.message
+
+
+@given(text=TEXTS)
+def test_one_more_question_is_sent_as_it_is(text: str) -> None:
+    """The backend has the rest."""
+    assert added((said("user", text),)) == text
+
+
+def test_more_than_a_question_is_told_in_order() -> None:
+    """Results of tools, what was said elsewhere, instructions on the way, and the question last."""
+    chat = (
+        Message("tool", (ToolResult("c1", (Text("25 C"),)),)),
+        said("assistant", "Warm."),
+        said("system", "Be kind."),
+        said("user", "And now?"),
+    )
+    assert added(chat) == (
+        'What has been said since. The lines of each speaker begin with ">":\n\n'
+        "The tool call c1 returned:\n> 25 C\n\n"
+        "Assistant:\n> Warm.\n\n"
+        "An instruction to follow from here on:\n> Be kind.\n\n"
+        "Now answer this message:\n\nAnd now?"
+    )
+    assert added(chat[:1]).endswith(USE_RESULTS)

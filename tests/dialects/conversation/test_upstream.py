@@ -9,6 +9,7 @@ import pytest
 
 from chatgpt_to_api.chat.request import (
     AllowedTools,
+    Branch,
     ChatRequest,
     Continuation,
     Image,
@@ -117,6 +118,31 @@ def test_equal_requests_differ_in_nothing_but_fresh_ids() -> None:
     """Nothing random is in the text."""
     request = asked(("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"))
     assert encoded(request).body == encoded(request).body
+
+
+def test_a_branch_names_its_place_and_brings_only_what_is_new() -> None:
+    """The new message hangs under the last answer, in the conversation that is there."""
+    request = asked(("user", "and then?"), branch=Branch("c-1", "m-9"))
+    sent = body(request, history=True)
+    assert sent["conversation_id"] == "c-1"
+    assert sent["parent_message_id"] == "m-9"
+    assert sent["action"] == "next"
+    assert [m["content"]["parts"] for m in sent["messages"]] == [["and then?"]]
+    by_role = body(request, history=True, system_mapping="critic")
+    assert by_role["messages"][0]["author"] == {"role": "user"}
+
+
+def test_hiding_a_conversation_is_a_patch_below_the_url() -> None:
+    """Its id stands before the URL's query, and cannot lead elsewhere."""
+    upstream = ConversationUpstream(URL, ConversationOptions(headers={"x-more": Secret("v")}))
+    request = upstream.hiding("../c 1?x", TOKEN)
+    assert (request.method, request.target) == (
+        b"PATCH",
+        b"/backend-api/conversation/..%2Fc%201%3Fx?x=1",
+    )
+    assert json.loads(request.body) == {"is_visible": False}
+    assert header(request.headers, b"x-more") == b"v"
+    assert header(request.headers, b"authorization")
 
 
 def test_a_continuation_names_the_cut_message_and_brings_no_messages() -> None:

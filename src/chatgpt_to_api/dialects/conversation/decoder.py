@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from chatgpt_to_api.chat.events import ChatEvent, Failed, FinishReason
-from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.conversation import faults
 from chatgpt_to_api.dialects.conversation.bodies import (
@@ -91,7 +91,7 @@ class ConversationDecoder:
         self._continued = request.continuation
         self._content_type = head.content_type
         self._splitter = SseSplitter()
-        self._turn = Turn(self._continued)
+        self._turn = Turn(self._continued, request.branch)
         self._documents = Documents()
         self._body: PlainBody | None = None
         self._sniffed = False
@@ -145,6 +145,13 @@ class ConversationDecoder:
     def revised(self) -> str | None:
         """The whole visible text, where it differs from the joined deltas."""
         return self._turn.text if self._turn.revised else None
+
+    @property
+    def kept_at(self) -> Branch | None:
+        """The answer's place in the backend's conversation, once the backend has named that."""
+        if not self.conversation_id:
+            return None
+        return Branch(self.conversation_id, self.message_id)
 
     def follow_up(self) -> ChatRequest | None:
         """The request that continues an answer which ran into the backend's length limit."""
@@ -315,6 +322,11 @@ class ConversationDecoder:
             return False
         if not self.conversation_id:
             self.conversation_id = found
+            branch = self._request.branch
+            if branch is not None and found != branch.conversation_id:
+                # It has begun anew, with the last turn alone: the answer would be to nothing.
+                self._fail(faults.elsewhere())
+                return True
         return found != self.conversation_id
 
     def _control(self, event: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ import math
 import re
 from typing import Any, Final
 
+from msgspec import structs
+
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
@@ -43,6 +45,7 @@ _DEAD_TOKEN: Final = frozenset(
 )
 _TOO_LONG: Final = frozenset({"message_length_exceeds_limit", "conversation_too_large"})
 _NOBODY_THERE: Final = frozenset({"not found", "method not allowed"})
+_NO_CONVERSATION: Final = re.compile(r"conversation not found\b|can't load conversation\b")
 _LONG_WORD: Final = re.compile(r"\S{24,}")
 _CHALLENGE_PAGE: Final = re.compile(
     rb"cf-please-wait|cf-chl|challenge|captcha|just a moment|attention required|access denied"
@@ -77,6 +80,8 @@ def fault_of_reply(head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
             return _too_many(said, wait) if is_json else _crowded(said, wait)
         case 500 if said.fields.get("code") in (404, 405):  # a server that hides its statuses
             return _wrong_path(status)
+        case 404 | 410:  # the URL is right and what was asked is fine: it is what it names
+            return _lost(said, status)
         case _ if 400 <= status < 500 and status not in (407, 408, 425):
             return _rejected(said, status)
         case _:
@@ -106,8 +111,8 @@ def _known_complaint(said: ErrorBody, wait: float | None) -> UpstreamFault | Non
         return _too_many(said, _seconds(said.fields.get("clears_in")) if wait is None else wait)
     if said.code in _TOO_LONG:
         return _rejected(said, 413)
-    if said.code == "conversation_not_found" or words == "conversation not found":
-        return _rejected(said, 404)
+    if said.code == "conversation_not_found" or _NO_CONVERSATION.match(words):
+        return _lost(said, 404)
     return None
 
 
@@ -262,6 +267,21 @@ def _rejected(said: ErrorBody, status: int) -> UpstreamFault:
             said=said.message,
         ),
         reason=_reason(f"status {status}", said),
+    )
+
+
+def _lost(said: ErrorBody, status: int) -> UpstreamFault:
+    return structs.replace(_rejected(said, status), conversation_lost=True)
+
+
+def elsewhere() -> UpstreamFault:
+    """A conversation was to go on, and the backend answers in another one."""
+    message = "The conversation backend did not go on with its conversation but began another."
+    return UpstreamFault(
+        error=UpstreamFailed(message, code="upstream_error"),
+        reason=message,
+        retry="again",
+        conversation_lost=True,
     )
 
 

@@ -39,7 +39,6 @@ from chatgpt_to_api.chat.request import (
     Part,
     Reasoning,
     Refusal,
-    SpokenAnswer,
     Text,
     ToolCall,
     ToolResult,
@@ -48,6 +47,7 @@ from chatgpt_to_api.errors import InvalidRequest
 
 INSTRUCTIONS: Final = "Follow these instructions:"
 SO_FAR: Final = 'The conversation so far. The lines of each speaker begin with ">":'
+SINCE: Final = 'What has been said since. The lines of each speaker begin with ">":'
 ANSWER: Final = "Now answer this message:"
 ANSWER_USER: Final = "Now answer the user."
 USE_RESULTS: Final = "Now go on as the assistant, with what the tools have returned."
@@ -69,16 +69,30 @@ def merged(messages: Sequence[Message]) -> str:
     if opening:
         pieces.append(INSTRUCTIONS)
         pieces += [spoken(messages[index], index) for index in range(opening)]
-    last = messages[-1] if len(messages) > opening else None
+    return _GAP.join([*pieces, *_course(messages, opening, SO_FAR)])
+
+
+def added(messages: Sequence[Message]) -> str:
+    """Return what is new in a chat whose beginning the backend has, as one text.
+
+    Raises InvalidRequest as :func:`merged` does.
+    """
+    if len(messages) == 1 and messages[0].role == "user":
+        return spoken(messages[0], 0)
+    return _GAP.join(_course(messages, 0, SINCE))
+
+
+def _course(messages: Sequence[Message], start: int, heading: str) -> Iterator[str]:
+    """Tell the messages from ``start`` on, and what is to be answered."""
+    last = messages[-1] if len(messages) > start else None
     asked = last is not None and last.role == "user"
-    told = range(opening, len(messages) - asked)
+    told = range(start, len(messages) - asked)
     if told:
-        pieces.append(SO_FAR)
+        yield heading
         for index in told:
-            pieces += _turn(messages[index], index)
+            yield from _turn(messages[index], index)
     if last is not None:
-        pieces += _ending(last, len(messages) - 1)
-    return _GAP.join(pieces)
+        yield from _ending(last, len(messages) - 1)
 
 
 def spoken(message: Message, index: int) -> str:
@@ -103,7 +117,7 @@ def _told(part: Part, param: str) -> Iterator[str]:
             yield _returned(part, param)
         case Reasoning():
             pass  # of an answer that is given; the model thinks anew
-        case Image() | Audio() | File() | SpokenAnswer():
+        case Image() | Audio() | File():
             raise _unseen(part, param)
         case _:
             assert_never(part)
@@ -166,13 +180,13 @@ def check_parts(messages: Sequence[Message]) -> None:
         for place, part in enumerate(message.parts):
             inner = part.parts if isinstance(part, ToolResult) else (part,)
             for found in inner:
-                if isinstance(found, Image | Audio | File | SpokenAnswer):
+                if isinstance(found, Image | Audio | File):
                     raise _unseen(found, f"messages[{index}].content[{place}]")
 
 
-def _unseen(part: Image | Audio | File | SpokenAnswer, param: str) -> InvalidRequest:
+def _unseen(part: Image | Audio | File, param: str) -> InvalidRequest:
     """The error for a part that is no text: without it the answer would be to another question."""
-    kind = "spoken answer" if isinstance(part, SpokenAnswer) else type(part).__name__.lower()
+    kind = type(part).__name__.lower()
     return InvalidRequest(
         f"The conversation backend cannot be sent the {kind} in '{param}': only text can. Ask a "
         "model of another upstream, or leave it out.",

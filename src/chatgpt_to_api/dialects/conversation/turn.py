@@ -11,7 +11,7 @@ from typing import Final
 
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import ChatEvent, FinishReason, Started
-from chatgpt_to_api.chat.request import Continuation
+from chatgpt_to_api.chat.request import Branch, Continuation
 from chatgpt_to_api.dialects.conversation.reading import CUT, FINISHED, Flags
 from chatgpt_to_api.dialects.conversation.streamed import Streamed
 from chatgpt_to_api.errors import ReplyTooLong
@@ -64,6 +64,7 @@ class Turn:
         "_continued",
         "_events",
         "_hidden",
+        "_old",
         "_pieces",
         "_size",
         "_speaker",
@@ -75,8 +76,17 @@ class Turn:
         "pictured",
     )
 
-    def __init__(self, continuation: Continuation | None) -> None:
+    def __init__(self, continuation: Continuation | None, branch: Branch | None = None) -> None:
         self._continued = continuation
+        # What is hung under or written on may be echoed: what it says was said before.
+        self._old = {
+            place
+            for place in (
+                branch.parent_message_id if branch is not None else "",
+                continuation.message_id if continuation is not None else "",
+            )
+            if place
+        }
         if continuation is None:
             self._tracker = BlockTracker()
         else:
@@ -159,8 +169,8 @@ class Turn:
         if len(self._answers) >= MAX_MESSAGES:
             raise ReplyTooLong(limit=MAX_MESSAGES, what="messages in one reply")
         answer = self._answers[key] = Answer(flags, len(self._answers))
-        if self._continued is not None and key == self._continued.message_id:
-            answer.dropped = True  # the cut message once more: its text was said before
+        if key in self._old:
+            answer.dropped = True
         elif flags.kind != "text":
             self.pending = True
         return answer

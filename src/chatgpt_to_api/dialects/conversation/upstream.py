@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 
 from chatgpt_to_api.chat.request import (
     AllowedTools,
     ChatRequest,
-    Message,
     NamedTool,
     Sampling,
 )
@@ -27,7 +27,7 @@ from chatgpt_to_api.dialects.conversation.messages import (
     AskedMessage,
     ConversationRequest,
 )
-from chatgpt_to_api.dialects.conversation.transcript import check_parts, merged, spoken
+from chatgpt_to_api.dialects.conversation.transcript import added, check_parts, merged, spoken
 from chatgpt_to_api.errors import InvalidRequest, UpstreamDenied
 from chatgpt_to_api.wire.http import Header, HttpRequest, ReplyHead, split_url
 from chatgpt_to_api.wire.secret import Access, Secret
@@ -160,10 +160,12 @@ class ConversationUpstream:
                 history_and_training_disabled=no_history,
             )
         else:
+            branch = request.branch
             body = ConversationRequest(
                 action="next",
-                messages=self._messages(request.messages, ids),
-                parent_message_id=ids.uuid4(),
+                messages=self._messages(request, ids),
+                conversation_id=branch.conversation_id if branch is not None else None,
+                parent_message_id=branch.parent_message_id if branch is not None else ids.uuid4(),
                 model=slug,
                 history_and_training_disabled=no_history,
             )
@@ -175,9 +177,11 @@ class ConversationUpstream:
             msgspec.json.encode(body),
         )
 
-    def _messages(self, messages: tuple[Message, ...], ids: Ids) -> list[AskedMessage]:
+    def _messages(self, request: ChatRequest, ids: Ids) -> list[AskedMessage]:
+        messages = request.messages
         if self._options.system_mapping == "merge":
-            return [_asked(ids, AskedAuthor("user"), merged(messages))]
+            text = merged(messages) if request.branch is None else added(messages)
+            return [_asked(ids, AskedAuthor("user"), text)]
         roles = {
             "system": self._options.system_mapping,
             "developer": self._options.system_mapping,
@@ -202,6 +206,18 @@ class ConversationUpstream:
             yield b"cookie", b"; ".join(cookies)
         if access.account is not None:
             yield b"chatgpt-account-id", _sent(access.account, "account")
+
+    def hiding(self, conversation_id: str, access: Access) -> HttpRequest:
+        """The call that takes a conversation out of the account's list."""
+        path, question, query = self._target.partition(b"?")
+        target = path.rstrip(b"/") + b"/" + quote(conversation_id, safe="").encode()
+        return HttpRequest(
+            b"PATCH",
+            self._origin,
+            target + question + query,
+            [*self._headers, *self._secrets(access)],
+            b'{"is_visible":false}',
+        )
 
     # -- what is answered --------------------------------------------------------------------------
 
