@@ -151,7 +151,7 @@ class Assembly:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.gateway.keeper.close()
+        await self.gateway.close()
         await self.client.close()
         await self.embedded.stop()
         self.pool.on_state(None)

@@ -159,21 +159,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_queue: Annotated[
         int, env("CHATGPT_TO_API_MAX_QUEUE", "Most requests waiting for a credential.", ge=0)
     ] = 1000
-    max_messages: Annotated[
-        int, env("CHATGPT_TO_API_MAX_MESSAGES", "Most messages in one request.", ge=1)
-    ] = 10_000
-    max_tools: Annotated[
-        int, env("CHATGPT_TO_API_MAX_TOOLS", "Most tools in one request.", ge=0)
-    ] = 1_000
-    max_depth: Annotated[
-        int,
-        env(
-            "CHATGPT_TO_API_MAX_DEPTH",
-            "How deep arrays and objects of one request may stand in each other.",
-            ge=10,
-            le=500,
-        ),
-    ] = 100
     max_attempts: Annotated[
         int, env("CHATGPT_TO_API_MAX_ATTEMPTS", "Most upstream calls for one request.", ge=1)
     ] = 3
@@ -390,6 +375,32 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "openai",
         ),
     ] = None
+    continue_conversations: Annotated[
+        bool,
+        of_upstream(
+            "Go on with the backend's own conversation where a chat goes on, sending only what is "
+            "new; takes history.",
+            "conversation",
+            conversation="CHATGPT_TO_API_CONTINUE_CONVERSATIONS",
+        ),
+    ] = True
+    continue_for: Annotated[
+        Annotated[float, Meta(gt=0)],
+        of_upstream(
+            "How long after its last use a conversation is remembered, seconds.",
+            "conversation",
+            conversation="CHATGPT_TO_API_CONTINUE_FOR",
+        ),
+    ] = 86400.0
+    hide_conversations: Annotated[
+        Literal["never", "after_use", "on_expiry"],
+        of_upstream(
+            "When the gateway takes its conversations out of the account's list: after each answer "
+            "(none is then gone on with), or when it forgets them.",
+            "conversation",
+            conversation="CHATGPT_TO_API_HIDE_CONVERSATIONS",
+        ),
+    ] = "never"
     system_mapping: Annotated[
         Literal["merge", "critic", "system"],
         of_upstream("How system messages are sent to it.", "conversation"),
@@ -404,6 +415,13 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: Annotated[
         dict[str, Secret], of_upstream("More headers for its requests.", "conversation")
     ] = {}
+
+    @property
+    def continues(self) -> bool:
+        """Whether chats go on in the backend's conversations: they have to be kept, and seen."""
+        return (
+            self.history and self.continue_conversations and self.hide_conversations != "after_use"
+        )
 
 
 class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

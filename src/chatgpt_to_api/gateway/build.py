@@ -13,7 +13,13 @@ from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, C
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.emulation.features import EMULATED
 from chatgpt_to_api.gateway.routes import Routes
-from chatgpt_to_api.gateway.upstreams import CAPABILITIES, Candidate, Capability, ConfiguredUpstream
+from chatgpt_to_api.gateway.upstreams import (
+    CAPABILITIES,
+    Candidate,
+    Capability,
+    ConfiguredUpstream,
+    ContinuingRules,
+)
 from chatgpt_to_api.pool.contract import CredentialSpec, PoolRules
 from chatgpt_to_api.pool.windows import parse_rate_limits
 from chatgpt_to_api.transport.environment import ProxyRules, is_loopback
@@ -104,26 +110,28 @@ def _upstream(
 ) -> ConfiguredUpstream:
     match upstream.kind:
         case "conversation":
+            talk = ConversationUpstream(
+                upstream.base_url,
+                ConversationOptions(
+                    history=upstream.history,
+                    puid=upstream.puid,
+                    system_mapping=upstream.system_mapping,
+                    model_map=upstream.model_map,
+                    headers=upstream.headers,
+                    user_agent=f"chatgpt-to-api/{__version__}",
+                ),
+            )
             return ConfiguredUpstream(
                 name=name,
                 kind="conversation",
-                codec=ConversationUpstream(
-                    upstream.base_url,
-                    ConversationOptions(
-                        history=upstream.history,
-                        puid=upstream.puid,
-                        system_mapping=upstream.system_mapping,
-                        model_map=upstream.model_map,
-                        headers=upstream.headers,
-                        user_agent=f"chatgpt-to-api/{__version__}",
-                    ),
-                ),
+                codec=talk,
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
                 native=frozenset(),
                 emulates=EMULATED if upstream.emulate is None else frozenset(upstream.emulate),
                 counts_tokens=True,
                 on_client_gone=upstream.on_client_gone,
+                continuing=_continuing(upstream, talk),
                 secrets=(*upstream.headers.values(), *filter(None, [upstream.puid])),
             )
         case "openai":
@@ -155,6 +163,18 @@ def _upstream(
                 include_usage=upstream.include_usage,
                 on_client_gone=upstream.on_client_gone,
             )
+
+
+def _continuing(upstream: UpstreamSettings, codec: ConversationUpstream) -> ContinuingRules | None:
+    """What becomes of the backend's conversations; None where there is nothing to remember."""
+    if not upstream.history or not (upstream.continues or upstream.hide_conversations != "never"):
+        return None
+    return ContinuingRules(
+        keep=upstream.continue_for,
+        go_on=upstream.continues,
+        hide=upstream.hide_conversations,
+        hiding=codec.hiding,
+    )
 
 
 def outbound_proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:

@@ -32,6 +32,7 @@ class Delivery:
         "_asked",
         "_collected",
         "_encoder",
+        "_going_on",
         "_out",
         "_stamp",
         "_whole",
@@ -64,6 +65,7 @@ class Delivery:
         self.notes: list[Header] = []
         """Headers to send with the head (``x-ignored-parameters``)."""
         self._asked = asked
+        self._going_on: dict[int, bool] = {}
         self._stamp = stamp
         self._encoder: ReplyEncoder | None = None
         self._collected: list[ChatEvent] = []
@@ -80,7 +82,24 @@ class Delivery:
     def note_ignored(self, names: Sequence[str]) -> None:
         """Name, in a header, the parameters that cannot be honoured."""
         shown = [name for name in names if _HEADER_SAFE.fullmatch(name)][:MOST_NOTED]
-        self.notes = [(b"x-ignored-parameters", ", ".join(shown).encode())] if shown else []
+        self._note(b"x-ignored-parameters", ", ".join(shown).encode())
+
+    def note_conversation(self, choice: int, *, goes_on: bool | None) -> None:
+        """Tell, in a header, whether the backend's conversation goes on; None: it never does.
+
+        Of several choices each has its own, and all have to go on.
+        """
+        if goes_on is None:
+            self._note(b"x-conversation", b"off")
+            return
+        self._going_on[choice] = goes_on
+        self._note(b"x-conversation", b"continued" if all(self._going_on.values()) else b"new")
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """Put a header in the place of an earlier one; an empty one only takes that away."""
+        self.notes = [note for note in self.notes if note[0] != name]
+        if value:
+            self.notes.append((name, value))
 
     # -- streaming ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from msgspec import structs
 
+from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.dialects.contract import Asked, Door, Ids, Stamp, UpstreamFault
@@ -27,9 +28,11 @@ from chatgpt_to_api.errors import (
     UpstreamTimeout,
 )
 from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_of
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange, send_whole
 from chatgpt_to_api.gateway.faults import broken_off, fault_of
+from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
 from chatgpt_to_api.gateway.relay import relay
@@ -63,6 +66,7 @@ class Question:
     """What one request carries through the engine. Times are loop times."""
 
     __slots__ = (
+        "_digested",
         "_request",
         "asked",
         "caller",
@@ -99,6 +103,7 @@ class Question:
         self.gone = False
         self.parts: list[Part] = []
         self._request: ChatRequest | None = None
+        self._digested: DigestedChat | None = None
         self.draining = 0
         """Running calls of upstreams that are to be read to their end though nobody listens."""
 
@@ -113,6 +118,12 @@ class Question:
             request = self.asked.request()
             self._request = structs.replace(request, n=1) if self.split else request
         return self._request
+
+    def digested(self) -> DigestedChat:
+        """The digests of the chat's beginnings, read once. Raises InvalidRequest."""
+        if self._digested is None:
+            self._digested = DigestedChat(self.request().messages)
+        return self._digested
 
     def client_gone(self) -> None:
         """The client went away: stop whatever is being done for it, at once."""
@@ -149,6 +160,8 @@ class Gateway:
         self._on_record = on_record
         self.keeper = Keeper(loop, hold=limits.hold, keep_alive=limits.keep_alive)
         self.loop = loop
+        self.hider = Hider(loop, pool, client, limits)
+        self._continuing = Continuing(loop, self.hider.submit)
         self._max_body = max_body
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
 
@@ -316,13 +329,31 @@ class Gateway:
                 return
         raise _nobody_answered(fault, refusal)
 
+    def continued(self, question: Question, candidate: Candidate) -> ContinuedChat | None:
+        """The question's chat where a candidate keeps conversations. Raises InvalidRequest."""
+        rules = candidate.upstream.continuing
+        if rules is None:
+            return None
+        scope = scope_of(question.caller.id, candidate.model, question.request())
+        digested = question.digested() if rules.go_on else None
+        return self._continuing.chat(candidate.upstream, rules, scope, digested)
+
+    async def close(self) -> None:
+        """Stop what runs beside the requests."""
+        self.keeper.close()
+        self._continuing.close()
+        await self.hider.close()
+
     def _lease_ask(self, question: Question, candidate: Candidate) -> LeaseAsk:
         conversation = candidate.upstream.kind == "conversation"
+        chat = self.continued(question, candidate)
+        known = chat.find() if chat is not None else None
         return LeaseAsk(
             upstream=candidate.upstream.name,
             model=candidate.model,
             client=question.caller.id,
             affinity=question.asked.affinity or question.asked.opening,
+            prefer=known.conversation.credential if known is not None else "",
             deadline=question.queue_until,
             own=question.caller.own if conversation else None,
             owner=question.exchange.request_id,

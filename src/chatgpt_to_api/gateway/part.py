@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from chatgpt_to_api.chat.events import CONTENT, OF_THE_REPLY, ChatEvent, Finished, UsageReported
+from chatgpt_to_api.chat.events import CONTENT, ChatEvent, Finished, Started, UsageReported
 from chatgpt_to_api.chat.usage import Usage
 
 
@@ -26,7 +26,7 @@ class Part:
     again. Usage is kept, not handed on: a reply of several parts reports one sum.
     """
 
-    __slots__ = ("_delivery", "_held", "choice", "said", "usage")
+    __slots__ = ("_delivery", "_held", "anew", "choice", "said", "usage")
 
     def __init__(self, delivery: Taker, choice: int) -> None:
         self._delivery = delivery
@@ -35,6 +35,8 @@ class Part:
         self.said = False
         """Generated content, or the end of an empty answer, was seen: no further try."""
         self.usage: Usage | None = None
+        self.anew = False
+        """Going on with a conversation was tried: the next try asks with the whole history."""
 
     def take(self, events: Sequence[ChatEvent]) -> None:
         """Take the next events of the upstream's reply."""
@@ -52,7 +54,7 @@ class Part:
             events = [
                 msgspec.structs.replace(event, choice=self.choice)
                 for event in events
-                if type(event) not in OF_THE_REPLY
+                if type(event) is not Started
             ]
         if events:
             self._delivery.take(events)

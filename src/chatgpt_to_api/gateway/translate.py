@@ -14,7 +14,8 @@ from chatgpt_to_api.chat.events import (
     TextDelta,
     UsageReported,
 )
-from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.prefix import AnswerDigest
+from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.pipeline import Pipeline
 from chatgpt_to_api.errors import GatewayError
@@ -25,6 +26,7 @@ from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.transport.errors import ConnectionBroken
 
 if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.continuing import ContinuedChat
     from chatgpt_to_api.gateway.engine import Gateway, Question
     from chatgpt_to_api.gateway.part import Part
     from chatgpt_to_api.gateway.upstreams import Candidate
@@ -43,7 +45,33 @@ async def translate(
     upstream = candidate.upstream
     request = question.request()
     question.delivery.note_ignored(upstream.codec.ignored(request))
-    call = _Call(gateway, question, part, candidate, lease)
+    chat = gateway.continued(question, candidate)
+    if chat is None or not chat.goes_on:
+        if upstream.kind == "conversation":
+            question.delivery.note_conversation(part.choice, goes_on=None)
+        call = _Call(gateway, question, part, candidate, lease, chat)
+        return await _answer(call, question, candidate, lease, request)
+    known = None if part.anew else chat.find(lease.credential.id)
+    if known is not None:
+        question.delivery.note_conversation(part.choice, goes_on=True)
+        part.anew = True
+        call = _Call(gateway, question, part, candidate, lease, chat)
+        fault = await _answer(call, question, candidate, lease, known.rest(request))
+        if fault is None or not fault.conversation_lost or part.said:
+            return fault
+        # To the client this never happened: it knows of no conversation.
+        chat.lost(known)
+        part.forget()
+        await lease.next_send(question.deadline)
+    question.delivery.note_conversation(part.choice, goes_on=False)
+    call = _Call(gateway, question, part, candidate, lease, chat)
+    return await _answer(call, question, candidate, lease, request)
+
+
+async def _answer(
+    call: _Call, question: Question, candidate: Candidate, lease: Granted, request: ChatRequest
+) -> UpstreamFault | None:
+    """Make a call and its continuations."""
     try:
         fault = await call.ask(request)
         while fault is None and (follow_up := call.follow_up()) is not None:
@@ -63,7 +91,7 @@ async def translate(
             call.conclude()
         return fault
     finally:
-        call.settle_usage()
+        call.settle()
 
 
 class _Call:
@@ -76,12 +104,16 @@ class _Call:
         part: Part,
         candidate: Candidate,
         lease: Granted,
+        chat: ContinuedChat | None,
     ) -> None:
         self._gateway = gateway
         self._question = question
         self._part = part
         self._candidate = candidate
         self._lease = lease
+        self._chat = chat
+        self._answer = AnswerDigest() if chat is not None and chat.goes_on else None
+        self._conversation_id = ""
         self._left = gateway.limits.max_continuations
         self._decoder: ReplyDecoder | None = None
         self._count: Count | None = None
@@ -110,9 +142,13 @@ class _Call:
             if not 200 <= reply.head.status < 300:
                 return await refused(reply, upstream.codec, gateway.wall())
             if self._decoder is None:
-                await self._begin(request)
+                await self._begin()
             decoder = upstream.codec.decoder(request, reply.head)
-            fault = await self._read(reply, decoder)
+            try:
+                fault = await self._read(reply, decoder)
+            finally:
+                at = decoder.kept_at if self._chat is not None else None
+                self._conversation_id = at.conversation_id if at is not None else ""
             self._decoder = decoder
             if decoder.done:
                 end = reply.finish  # HTTP's own end may come a moment later
@@ -120,9 +156,10 @@ class _Call:
         finally:
             end()
 
-    async def _begin(self, request: ChatRequest) -> None:
+    async def _begin(self) -> None:
         """Set up what this upstream lacks, while it is already writing its answer."""
         upstream = self._candidate.upstream
+        request = self._question.request()
         if upstream.emulates:
             table = await token_tables.ensure(request.model)
             self._new_pipeline = partial(
@@ -172,6 +209,8 @@ class _Call:
             events = self._emulated.feed(events)
         if self._count is not None:
             self._count.feed(events)
+        if self._answer is not None:
+            self._answer.feed(events)
         if events:
             begun = self._part.said
             self._part.take(events)
@@ -197,6 +236,13 @@ class _Call:
         if revised is not None and not cut_short:
             self._question.delivery.revise(self._within_bounds(revised), self._part.choice)
         self._whole = True
+        if not cut_short and revised is None:
+            self._remember(self._decoder.kept_at)
+
+    def _remember(self, at: Branch | None) -> None:
+        """Let the chat go on from this answer, which the client holds as the backend keeps it."""
+        if self._chat is not None and self._answer is not None and at is not None:
+            self._chat.answered(self._lease.credential.id, at, self._answer)
 
     def _within_bounds(self, text: str) -> str:
         """What stop strings and the length limit leave of a rewritten text."""
@@ -206,8 +252,10 @@ class _Call:
         events = again.feed([BlockStarted(0, "text"), TextDelta(text), BlockEnded(0)])
         return "".join(event.text for event in events if isinstance(event, TextDelta))
 
-    def settle_usage(self) -> None:
-        """Report what was counted, also of an answer that was cut."""
+    def settle(self) -> None:
+        """Report what was counted and where it was said, also of an answer that was cut."""
+        if self._chat is not None and self._conversation_id:
+            self._chat.used(self._lease.credential.id, self._conversation_id)
         if self._count is not None and self._part.said:
             usage = self._count.usage("counted" if self._whole else "partial")
             self._part.take([UsageReported(usage)])

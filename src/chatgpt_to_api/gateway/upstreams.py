@@ -24,6 +24,22 @@ CAPABILITIES: Final[frozenset[Capability]] = frozenset(
 """What an upstream of the vendor's own dialect is taken to be able to do, until it says no."""
 
 
+Hiding: TypeAlias = Literal["never", "after_use", "on_expiry"]
+
+
+class ContinuingRules(msgspec.Struct, frozen=True):
+    """What becomes of an upstream's conversations.
+
+    ``keep``: seconds after its last use for which one is remembered. ``go_on``: whether further
+    turns are asked in it. ``hide``: when it leaves the account's list; ``hiding`` makes that call.
+    """
+
+    keep: float
+    go_on: bool
+    hide: Hiding
+    hiding: Callable[[str, Access], HttpRequest]
+
+
 class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream, ready to be called.
 
@@ -32,7 +48,8 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     does by itself, ``emulates`` what the gateway does in its place; what is in neither is absent.
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``list_models`` makes
     the request for its own model list, where it has one. ``ready`` waits, until a loop time, for an
-    upstream that is still being started; it raises Unavailable where that fails. ``secrets``
+    upstream that is still being started; it raises Unavailable where that fails. ``continuing``
+    holds for a backend that keeps conversations, None where it keeps none. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
     says is kept free of them.
     """
@@ -50,6 +67,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = True
     ready: Callable[[float], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"
+    continuing: ContinuingRules | None = None
     secrets: tuple[Secret, ...] = ()
 
     @property

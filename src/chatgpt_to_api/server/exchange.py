@@ -421,6 +421,5 @@ class HttpExchange:
 def too_large(limit: int) -> BodyTooLarge:
     """Return the error for a body of more than ``limit`` bytes."""
     return BodyTooLarge(
-        f"The request body is larger than {limit} bytes, the most this gateway takes "
-        "(CHATGPT_TO_API_MAX_BODY)."
+        f"The request body is larger than {limit} bytes, the most this gateway takes."
     )
