@@ -168,7 +168,9 @@ class Gateway:
     async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
         """Answer one request that comes as bytes. Every error is rendered by the door."""
         try:
-            body = await exchange.body(self._max_body)
+            body = exchange.arrived(self._max_body)
+            if body is None:
+                body = await exchange.body(self._max_body)
             asked = door.ask(exchange.head, body)
         except ClientGone:
             return

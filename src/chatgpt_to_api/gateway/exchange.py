@@ -21,6 +21,10 @@ class Exchange(Protocol):
     """The client's address (no port), "" where unknown."""
     request_id: str
 
+    def arrived(self, limit: int) -> bytes | None:
+        """The whole body if it is there and no larger than ``limit``; None: ask for ``body``."""
+        ...
+
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises BodyTooLarge beyond ``limit`` bytes, or ClientGone."""
         ...

@@ -17,6 +17,7 @@ from chatgpt_to_api.gateway.exchange import ClientGone
 from chatgpt_to_api.server.heads import BODILESS, CONTINUE, OURS, STATUS_LINES
 from chatgpt_to_api.server.limits import HIGH_WATER, Limits
 from chatgpt_to_api.server.problem import problem
+from chatgpt_to_api.server.twins import Twin
 from chatgpt_to_api.wire.http import Header, Headers, HttpReply, RequestHead
 
 log = structlog.get_logger(__name__)
@@ -83,6 +84,8 @@ class HttpExchange:
     """How an error is rendered: by the door, once the request has found one."""
     refusal: GatewayError | None = None
     """Why the request is not to be served: its head is at fault."""
+    twin: Twin | None = None
+    """Its head, as far as the connection's next request may have the same."""
 
     task: asyncio.Task[None]
     """What answers the request, from its turn on."""
@@ -126,6 +129,12 @@ class HttpExchange:
         return self._connection.sockname
 
     # -- the request's body ------------------------------------------------------------------
+
+    def arrived(self, limit: int) -> bytes | None:
+        """The whole body if it is there and no larger than ``limit``; None: ask for ``body``."""
+        if not self.complete or self.over or self._error is not None or self.received > limit:
+            return None
+        return self._take()
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge, ClientGone, or what is wrong with its framing."""
@@ -179,6 +188,12 @@ class HttpExchange:
             self._wake()
         if self._waiting_bytes > HIGH_WATER and not self._collecting:
             self._connection.pause_reading()
+
+    def hold(self, body: bytes) -> None:
+        """Take a body that came whole with the head."""
+        self.declared = self._waiting_bytes = len(body)
+        self._pieces.append(body)
+        self.complete = True
 
     def ended(self) -> None:
         """The body has arrived as a whole."""

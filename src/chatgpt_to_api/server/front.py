@@ -16,6 +16,7 @@ from chatgpt_to_api.server.exchange import HttpExchange, too_large
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.request_ids import RequestIds
 from chatgpt_to_api.server.roster import Roster
+from chatgpt_to_api.server.twins import Admission
 from chatgpt_to_api.wire.http import Header, HttpReply
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,16 @@ class ServerFront:
 
     def answer(self, exchange: HttpExchange) -> Awaitable[None]:
         """Answer one request, whatever it is."""
+        twin = exchange.twin
+        known = twin.admission if twin is not None else None
+        if known is not None and known.epoch is self._gatekeeper.keys.epoch:
+            entry, caller, _ = known
+            exchange.failure = entry.door.failure
+            return entry.serving.serve(exchange, entry.door, caller)
+        return self._consider(exchange)
+
+    def _consider(self, exchange: HttpExchange) -> Awaitable[None]:
+        """Answer a request whose head is seen for the first time."""
         fields = exchange.fields
         entry = self._doors.direct(exchange.target) or self._doors.find(exchange.head.path)
         if b"origin" in fields and (entry or self._doors.is_api(exchange.head.path)):
@@ -62,6 +73,8 @@ class ServerFront:
             return _refuse(exchange, error)
         if exchange.declared is not None and exchange.declared > self.limits.body:
             return _refuse(exchange, too_large(self.limits.body))
+        if exchange.twin is not None and b"origin" not in fields:
+            exchange.twin.admission = Admission(entry, caller, self._gatekeeper.keys.epoch)
         return entry.serving.serve(exchange, entry.door, caller)
 
     def _elsewhere(self, exchange: HttpExchange) -> Awaitable[None]:

@@ -22,6 +22,9 @@ class ClientKeys:
     configured = False
     """Whether callers need a key."""
 
+    epoch: object
+    """Another object after each change: what was decided under one does not hold under the next."""
+
     def __init__(self, lines: Iterable[str] = ()) -> None:
         self._salt = secrets.token_bytes(32)
         self._callers: dict[bytes, Caller] = {}
@@ -39,12 +42,14 @@ class ClientKeys:
                 raw = key.encode("utf-8", "surrogateescape")
                 callers[self._digest(raw)] = Caller(id=caller_id(raw))
         self._callers = callers
+        self.epoch = object()
         self.configured = bool(callers)
         return len(callers)
 
     def refuse_all(self) -> None:
         """Let nobody in until :meth:`replace`: keys are meant to be set, and are not known."""
         self._callers = {}
+        self.epoch = object()
         self.configured = True
 
     def find(self, key: bytes) -> Caller | None:

@@ -31,6 +31,7 @@ from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.request_ids import RequestIds
 from chatgpt_to_api.server.request_line import split_target
 from chatgpt_to_api.server.roster import Roster, hung_up
+from chatgpt_to_api.server.twins import Twin, remember
 from chatgpt_to_api.wire.http import Header, RequestHead
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,9 @@ ONCE: Final = frozenset(
     )
 )
 """Fields whose second copy could make two readers see two requests."""
+
+STRANGERS: Final = 8
+"""After how many heads in a row that never came again no more are remembered."""
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -97,6 +101,9 @@ class HttpProtocol(asyncio.Protocol):
         "_receiving",
         "_stalled",
         "_state",
+        "_strangers",
+        "_twin",
+        "_unread",
         "_unsent",
         "_upgrading",
         "_url",
@@ -136,6 +143,9 @@ class HttpProtocol(asyncio.Protocol):
         self._read_size = 0
         self._upgrading = False
         self._receiving: HttpExchange | None = None
+        self._twin: Twin | None = None
+        self._strangers = 0  # heads remembered since one was met again
+        self._unread = b""  # a read whose first byte begins a request, until that is whole
         self.read_paused = False
         # what is being answered, and what waits for its turn
         self._active: HttpExchange | None = None
@@ -205,6 +215,18 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
+        twin = self._twin
+        if (
+            twin is not None
+            and self._active is None
+            and self._phase == IDLE
+            and self._parser is not None
+            and not self._lingering
+        ):
+            body = twin.body(data)
+            if body is not None and len(body) <= self.limits.body:
+                self._repeat(twin, body)
+                return
         size = len(data)
         if self._lingering:
             self._age = 0
@@ -219,6 +241,7 @@ class HttpProtocol(asyncio.Protocol):
                 return
         else:
             self._age = 0
+        self._unread = data if self._phase == IDLE else b""
         if self._queue:
             self._ahead += size
             if self._ahead > self.limits.ahead:
@@ -311,6 +334,15 @@ class HttpProtocol(asyncio.Protocol):
         if refusal is not None:
             exchange.refusal = refusal
             exchange.keep_alive = False
+        elif (
+            self._unread
+            and length is not None
+            and keep_alive
+            and self._strangers < STRANGERS
+            and url in self._front.targets
+        ):
+            self._strangers += 1
+            exchange.twin = self._twin = remember(self._unread, exchange.head, fields, url)
         self._receiving = exchange
         self._queue_up(exchange)
 
@@ -323,6 +355,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole; another may follow in the same bytes."""
         self._phase = IDLE
+        self._unread = b""
         if self._upgrading:
             return
         exchange = self._receiving
@@ -332,6 +365,15 @@ class HttpProtocol(asyncio.Protocol):
         if self._lingering:
             self._parser = None
             self.transport.close()
+
+    def _repeat(self, twin: Twin, body: bytes) -> None:
+        """Begin a request that has the last one's head."""
+        self._age = 0
+        self._strangers = 0
+        exchange = HttpExchange(self, twin.head, twin.fields, twin.target, self._front.ids.next())
+        exchange.twin = twin
+        exchange.hold(body)
+        self._begin(exchange)
 
     def _replay(self, rest: bytes) -> None:
         """Go on without the protocol change a client offered: we may ignore it, and do.
