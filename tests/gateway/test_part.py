@@ -70,6 +70,13 @@ def test_a_further_part_is_another_choice_of_one_reply() -> None:
     ]
 
 
+def parts(*usages: Usage | None) -> list[Part]:
+    made = [Part(Taken(), choice) for choice in range(len(usages))]
+    for part, usage in zip(made, usages, strict=True):
+        part.usage = usage
+    return made
+
+
 def test_usage_is_kept_and_summed_with_the_prompt_once() -> None:
     """Three choices cost their prompt once; a part that knows nothing makes it partial."""
     taken = Taken()
@@ -78,6 +85,6 @@ def test_usage_is_kept_and_summed_with_the_prompt_once() -> None:
     assert taken.events == [TextDelta("a")]
     assert part.usage == Usage(input=5, output=1, source="counted")
     one = Usage(input=5, output=2, source="counted")
-    assert summed([one, one, one]) == Usage(input=5, output=6, source="counted")
-    assert summed([one, None]) == Usage(input=5, output=2, source="partial")
-    assert summed([None]) is None
+    assert summed(parts(one, one, one)) == Usage(input=5, output=6, source="counted")
+    assert summed(parts(one, None)) == Usage(input=5, output=2, source="partial")
+    assert summed(parts(None)) is None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from chatgpt_to_api.errors import BodyTooLarge
-from chatgpt_to_api.wire.http import Headers, RequestHead
+from chatgpt_to_api.wire.http import Header, Headers, HttpReply, RequestHead
 
 
 class RecordedExchange:
@@ -29,6 +29,9 @@ class RecordedExchange:
         self.gone = False
         self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
 
+    def arrived(self, limit: int) -> bytes | None:
+        return None
+
     async def body(self, limit: int) -> bytes:
         if len(self._body) > limit:
             raise BodyTooLarge("too large")
@@ -47,8 +50,16 @@ class RecordedExchange:
         self.sent += data
         self.wrote.set()
 
+    @property
+    def congested(self) -> bool:
+        return False
+
     async def drain(self) -> None:
         pass
+
+    def reply(self, reply: HttpReply, *more: Header) -> None:
+        self.start(reply.status, [*reply.headers, *more])
+        self.finish(reply.body)
 
     def finish(self, last: bytes = b"") -> None:
         if last:

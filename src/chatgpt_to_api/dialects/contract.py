@@ -216,12 +216,23 @@ class Passed(msgspec.Struct, frozen=True):
     failed: GatewayError | None = None
 
 
+class WholeFacts(msgspec.Struct, frozen=True):
+    """What a relayed reply that came whole says: its usage, the model that answered ("": not said).
+
+    ``fault``: it is an error in spite of its status, and not to be passed on.
+    """
+
+    usage: Usage | None = None
+    model: str = ""
+    fault: UpstreamFault | None = None
+
+
 class Scanner(Protocol):
-    """Relay lane: reads along a same-dialect reply and passes its bytes on.
+    """Relay lane: reads along a same-dialect stream and passes its bytes on.
 
     Before the first content an in-band error is reported by ``failed`` (and ``fault``) and not
-    passed on. ``data`` always ends at an event border in a stream, so the gateway may put an error
-    event or a keep-alive after it.
+    passed on. ``data`` always ends at an event border, so the gateway may put an error event or a
+    keep-alive after it.
     """
 
     @property
@@ -285,6 +296,10 @@ class RelayUpstream(Upstream, Protocol):
         """The call that carries a relayed body."""
         ...
 
-    def scanner(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> Scanner:
-        """Read along the reply; ``hide_usage`` drops the usage event the client did not ask for."""
+    def facts(self, head: ReplyHead, body: bytes) -> WholeFacts:
+        """What a whole 2xx reply says."""
+        ...
+
+    def scanner(self, head: ReplyHead, *, hide_usage: bool) -> Scanner:
+        """Read along a stream; ``hide_usage`` drops the usage event the client did not ask for."""
         ...

@@ -11,7 +11,7 @@ from chatgpt_to_api.dialects.conversation.door import ConversationAsked
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.conversations import Conversations
-from chatgpt_to_api.gateway.exchange import ClientGone, Exchange, send_whole
+from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 
 
 class Answering(Protocol):
@@ -61,7 +61,7 @@ class ConversationBackend:
         except ClientGone:
             return
         except GatewayError as error:
-            send_whole(exchange, door.failure(error))
+            exchange.reply(door.failure(error))
             return
         try:
             await self._gateway.answer(exchange, door, turn.asked, caller, settle=turn.settle)

@@ -10,7 +10,7 @@ from chatgpt_to_api.chat.events import ChatEvent, TextDelta, UsageReported
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Asked, Door, ReplyEncoder, Stamp
 from chatgpt_to_api.errors import GatewayError
-from chatgpt_to_api.gateway.exchange import Exchange, send_whole
+from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.wire.http import Header, HttpReply
 
 MOST_NOTED: Final = 32
@@ -39,6 +39,7 @@ class Delivery:
         "committed",
         "door",
         "exchange",
+        "heard",
         "last_write",
         "notes",
         "opened",
@@ -62,6 +63,9 @@ class Delivery:
         self.waiting_since: float | None = None
         """Loop time of the upstream's good answer, from which the hold is counted."""
         self.last_write = 0.0
+        """Loop time of the last bytes, as far as the keeper has looked."""
+        self.heard = False
+        """Whether bytes have left since the keeper last looked."""
         self.notes: list[Header] = []
         """Headers to send with the head (``x-ignored-parameters``)."""
         self._asked = asked
@@ -123,6 +127,7 @@ class Delivery:
         and the end leaves with it where it came in the same read.
         """
         if self._out:
+            self.heard = True
             self.exchange.write(self._out)
             self._out = b""
 
@@ -176,7 +181,7 @@ class Delivery:
     def send(self, reply: HttpReply) -> None:
         """Send a whole reply."""
         self.opened = True
-        send_whole(self.exchange, reply, *self.notes)
+        self.exchange.reply(reply, *self.notes)
 
     def fail(self, error: GatewayError) -> None:
         """Tell the client of an error: by status while nothing has left, in-band after that."""

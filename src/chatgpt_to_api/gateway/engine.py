@@ -30,12 +30,12 @@ from chatgpt_to_api.errors import (
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_of
 from chatgpt_to_api.gateway.delivery import Delivery
-from chatgpt_to_api.gateway.exchange import ClientGone, Exchange, send_whole
+from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.faults import broken_off, fault_of
 from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
-from chatgpt_to_api.gateway.relay import relay
+from chatgpt_to_api.gateway.relay import relay_stream, relay_whole
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
@@ -175,7 +175,7 @@ class Gateway:
         except ClientGone:
             return
         except GatewayError as error:
-            send_whole(exchange, door.failure(error))
+            exchange.reply(door.failure(error))
             return
         await self.answer(exchange, door, asked, caller)
 
@@ -233,9 +233,10 @@ class Gateway:
                 )
             )
         finally:
-            self.keeper.leave(delivery)
+            if delivery.waiting_since is not None:
+                self.keeper.leave(delivery)
             if record.usage is None:
-                record.usage = summed([part.usage for part in question.parts])
+                record.usage = summed(question.parts)
             record.seconds = self.loop.time() - now
             self._on_record(record)
 
@@ -253,13 +254,14 @@ class Gateway:
             )
         candidates = self.routes.candidates(question.asked.model)
         delivery = question.delivery
+        n = question.asked.n
         # One candidate that answers with one choice is enough: any of them may have to answer.
-        one_by_one = any(candidate.upstream.one_choice for candidate in candidates)
-        n = question.asked.n if one_by_one else 1
-        parts = question.parts = [Part(delivery, choice) for choice in range(n)]
-        if n == 1:
-            await self._ask(question, parts[0], candidates)
+        if n == 1 or not any(candidate.upstream.one_choice for candidate in candidates):
+            part = Part(delivery, 0)
+            parts = question.parts = [part]
+            await self._ask(question, part, candidates)
         else:
+            parts = question.parts = [Part(delivery, choice) for choice in range(n)]
             # Independent parts, each with its own lease: none waits for a second lease while
             # holding one, so parts can never block each other for good.
             try:
@@ -271,7 +273,7 @@ class Gateway:
         if settle is not None:
             delivery.flush()
             await settle()
-        delivery.end(summed([part.usage for part in parts]))
+        delivery.end(None if delivery.relayed else summed(parts))
 
     async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> None:
         """Ask candidates in turn until one answers. Raises GatewayError when none does."""
@@ -347,14 +349,18 @@ class Gateway:
         await self.hider.close()
 
     def _lease_ask(self, question: Question, candidate: Candidate) -> LeaseAsk:
-        conversation = candidate.upstream.kind == "conversation"
+        upstream = candidate.upstream
+        conversation = upstream.kind == "conversation"
+        asked = question.asked
+        # Whose conversation it is matters only where there is a choice, and costs a little.
+        affinity = (asked.affinity or asked.opening) if self.pool.choice(upstream.name) else b""
         chat = self.continued(question, candidate)
         known = chat.find() if chat is not None else None
         return LeaseAsk(
-            upstream=candidate.upstream.name,
+            upstream=upstream.name,
             model=candidate.model,
             client=question.caller.id,
-            affinity=question.asked.affinity or question.asked.opening,
+            affinity=affinity,
             prefer=known.conversation.credential if known is not None else "",
             deadline=question.queue_until,
             own=question.caller.own if conversation else None,
@@ -368,10 +374,15 @@ class Gateway:
         upstream = candidate.upstream
         drains = upstream.on_client_gone == "drain"
         question.draining += drains
-        same_dialect = upstream.codec.dialect == question.delivery.door.dialect
+        codec = upstream.relay
         try:
-            if upstream.relay is not None and same_dialect and not question.split:
-                return await relay(self, question, candidate, upstream.relay, lease)
+            if (
+                codec is not None
+                and codec.dialect == question.delivery.door.dialect
+                and len(question.parts) == 1
+            ):
+                relay = relay_stream if question.asked.stream else relay_whole
+                return await relay(self, question, candidate, codec, lease)
             return await translate(self, question, part, candidate, lease)
         except TransportError as error:
             if isinstance(error, ConnectFailed) and error.at_proxy:

@@ -41,6 +41,15 @@ class Exchange(Protocol):
         """Send body bytes; the first write leaves in one packet with the head."""
         ...
 
+    def reply(self, reply: HttpReply, *more: Header) -> None:
+        """Send a reply whose body is known whole, with more headers than it brings."""
+        ...
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client takes too little of what was written: ``drain`` before more."""
+        ...
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         ...
@@ -70,10 +79,3 @@ class Exchange(Protocol):
 
 class ClientGone(Exception):  # not an error: nobody is left to be told
     """The client closed its connection before the reply's end."""
-
-
-def send_whole(exchange: Exchange, reply: HttpReply, *more: Header) -> None:
-    """Send a reply whose body is known whole."""
-    length = (b"content-length", str(len(reply.body)).encode())
-    exchange.start(reply.status, [*reply.headers, *more, length])
-    exchange.finish(reply.body)

@@ -37,10 +37,6 @@ class Keeper:
         """Stop watching; harmless for a stream that is not watched."""
         self._waiting.discard(delivery)
 
-    def wrote(self, delivery: Delivery) -> None:
-        """Content has gone out just now."""
-        delivery.last_write = self._loop.time()
-
     def close(self) -> None:
         """Stop for good."""
         if self._timer is not None:
@@ -55,6 +51,9 @@ class Keeper:
                 if now - (delivery.waiting_since or now) >= self._hold:
                     delivery.keep_alive()
                     delivery.last_write = now
+            elif delivery.heard:
+                delivery.heard = False
+                delivery.last_write = now
             elif now - delivery.last_write >= self._silence:
                 delivery.keep_alive()
                 delivery.last_write = now

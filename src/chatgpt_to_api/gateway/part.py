@@ -65,18 +65,20 @@ class Part:
         self.usage = None
 
 
-def summed(usages: Sequence[Usage | None]) -> Usage | None:
+def summed(parts: Sequence[Part]) -> Usage | None:
     """Usage of a reply of several parts: the prompt once, every part's output.
 
     None where no part knows its usage; a part without it makes the sum ``partial``.
     """
-    known = [usage for usage in usages if usage is not None]
-    if len(usages) == 1 or not known:
-        return known[0] if known else None
+    if len(parts) == 1:
+        return parts[0].usage
+    known = [part.usage for part in parts if part.usage is not None]
+    if not known:
+        return None
     outputs = [usage.output for usage in known if usage.output is not None]
     return msgspec.structs.replace(
         known[0],
         output=sum(outputs) if outputs else None,
         reasoning=sum(u.reasoning or 0 for u in known) or None,
-        source=known[0].source if len(known) == len(usages) else "partial",
+        source=known[0].source if len(known) == len(parts) else "partial",
     )

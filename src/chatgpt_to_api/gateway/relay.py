@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 from chatgpt_to_api.dialects.contract import RelayUpstream, UpstreamFault
@@ -19,31 +20,74 @@ WHOLE_REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Largest reply that is not streamed, bytes."""
 
 
-async def relay(
+def _send(
     gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Granted
-) -> UpstreamFault | None:
-    """Carry one request to ``codec``'s upstream and its reply back.
-
-    Returns None when the whole reply is with the client, or kept for it. Raises TransportError.
-    """
+) -> Awaitable[Reply]:
     asked = question.asked
     upstream = candidate.upstream
     streaming = asked.stream
-    body = asked.relayed(candidate.model, ask_usage=upstream.include_usage and streaming)
+    body = asked.relayed(candidate.model, ask_usage=streaming and upstream.include_usage)
     credential = lease.credential
-    reply = await gateway.client.send(
+    limits = gateway.limits
+    return gateway.client.send(
         codec.forward(body, credential.access, stream=streaming),
         proxy=credential.proxy or upstream.proxy,
-        connect_timeout=gateway.limits.connect_timeout,
-        read_timeout=gateway.limits.read_timeout,
+        connect_timeout=limits.connect_timeout,
+        read_timeout=limits.read_timeout,
         deadline=question.deadline,
     )
+
+
+async def relay_whole(
+    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Granted
+) -> UpstreamFault | None:
+    """Carry one request to ``codec``'s upstream and its reply, not streamed, back.
+
+    Returns None when the whole reply is kept for the client. Raises TransportError.
+    """
+    reply = await _send(gateway, question, candidate, codec, lease)
+    try:
+        head = reply.head
+        if not 200 <= head.status < 300:
+            return await refused(reply, codec, gateway.wall())
+        body = await reply.read()
+        if not reply.ended or reply.inflater is not None:
+            body = await _rest(reply, body)
+    finally:
+        reply.close()
+    facts = codec.facts(head, body)
+    if facts.fault is not None:
+        return facts.fault
+    question.record.usage = facts.usage
+    kind = header(head.headers, b"content-type") or b"application/json"
+    question.delivery.pass_whole(HttpReply(head.status, [(b"content-type", kind)], body))
+    return None
+
+
+async def _rest(reply: Reply, body: bytes) -> bytes:
+    """Read a reply to its end, from ``body`` on."""
+    pieces = [body]
+    size = len(body)
+    while data := await reply.read():
+        pieces.append(data)
+        size += len(data)
+        if size > WHOLE_REPLY_LIMIT:
+            raise ReplyTooLong(limit=WHOLE_REPLY_LIMIT)
+    return b"".join(pieces)
+
+
+async def relay_stream(
+    gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Granted
+) -> UpstreamFault | None:
+    """Carry one request to ``codec``'s upstream and its streamed reply back.
+
+    Returns None when the reply's good end is with the client. Raises TransportError.
+    """
+    reply = await _send(gateway, question, candidate, codec, lease)
     end = reply.close
     try:
         if not 200 <= reply.head.status < 300:
             return await refused(reply, codec, gateway.wall())
-        if not streaming:
-            return await _whole(question, codec, reply)
         fault = await _stream(gateway, question, codec, lease, reply)
         if fault is None:
             end = reply.finish  # HTTP's own end may come a moment after the dialect's
@@ -52,38 +96,14 @@ async def relay(
         end()
 
 
-async def _whole(question: Question, codec: RelayUpstream, reply: Reply) -> UpstreamFault | None:
-    scanner = codec.scanner(reply.head, stream=False, hide_usage=False)
-    pieces: list[bytes] = []
-    size = 0
-    while data := await reply.read():
-        passed = scanner.feed(data)
-        pieces.append(passed.data)
-        size += len(passed.data)
-        if size > WHOLE_REPLY_LIMIT:
-            raise ReplyTooLong(limit=WHOLE_REPLY_LIMIT)
-    passed = scanner.eof()
-    if passed.failed is not None:
-        assert scanner.fault is not None, "a scanner that fails says what it means"
-        return scanner.fault
-    pieces.append(passed.data)
-    question.record.usage = scanner.usage
-    kind = header(reply.head.headers, b"content-type") or b"application/json"
-    question.delivery.pass_whole(
-        HttpReply(reply.head.status, [(b"content-type", kind)], b"".join(pieces))
-    )
-    return None
-
-
 async def _stream(
     gateway: Gateway, question: Question, codec: RelayUpstream, lease: Granted, reply: Reply
 ) -> UpstreamFault | None:
-    scanner = codec.scanner(reply.head, stream=True, hide_usage=not question.asked.include_usage)
+    scanner = codec.scanner(reply.head, hide_usage=not question.asked.include_usage)
     delivery = question.delivery
     exchange = question.exchange
-    keeper = gateway.keeper
     held: list[bytes] = []
-    keeper.watch(delivery)
+    gateway.keeper.watch(delivery)
     while True:
         data = await reply.read()
         passed = scanner.feed(data) if data else scanner.eof()
@@ -92,20 +112,21 @@ async def _stream(
                 delivery.pass_on(passed.data)
             assert scanner.fault is not None, "a scanner that fails says what it means"
             return scanner.fault
+        over = not data or scanner.done
         if passed.data:
             if delivery.committed:
                 delivery.pass_on(passed.data)
-                keeper.wrote(delivery)
-            elif passed.content or not data or scanner.done:
+            elif passed.content or over:
                 held.append(passed.data)
                 delivery.pass_on(b"".join(held))
                 # Not only at the end: a probe after a cool-down keeps everybody else waiting.
                 lease.ok()
             else:
                 held.append(passed.data)
-        if not data or scanner.done:
+        if over:
             break
         delivery.flush()
-        await exchange.drain()
+        if exchange.congested:
+            await exchange.drain()
     question.record.usage = scanner.usage
     return None

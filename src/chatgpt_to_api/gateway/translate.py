@@ -195,14 +195,13 @@ class _Call:
                     assert decoder.fault is not None, "a decoder that fails says what it means"
                     return decoder.fault
                 self._take(events)
-                if delivery.committed:
-                    keeper.wrote(delivery)
             if not data or decoder.done:
                 return None
             if self._emulated is not None and self._emulated.finished:
                 return None
             delivery.flush()
-            await question.exchange.drain()
+            if question.exchange.congested:
+                await question.exchange.drain()
 
     def _take(self, events: Sequence[ChatEvent]) -> None:
         if self._emulated is not None:

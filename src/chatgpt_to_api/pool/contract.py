@@ -151,6 +151,10 @@ class Lender(Protocol):
         """
         ...
 
+    def choice(self, upstream: str) -> bool:
+        """Whether there is more than one credential to choose from."""
+        ...
+
 
 class Handle(Protocol):
     """A timer that can be called off."""

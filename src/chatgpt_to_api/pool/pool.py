@@ -114,6 +114,11 @@ class Pool:
             raise not_configured(ask.upstream)
         return Lease(pool, ask)
 
+    def choice(self, upstream: str) -> bool:
+        """Whether there is more than one credential to choose from."""
+        pool = self._upstreams.get(upstream)
+        return pool is not None and len(pool.shelf.credentials) > 1
+
     @property
     def in_flight(self) -> int:
         """How many leases are held."""

@@ -311,6 +311,11 @@ class HttpExchange:
             self._head = None
         self._connection.transport.write(data)
 
+    @property
+    def congested(self) -> bool:
+        """Whether the client takes too little of what was written: ``drain`` before more."""
+        return self._connection.write_paused
+
     async def drain(self) -> None:
         """Wait while the client takes too little; returns at once when it has gone."""
         if self._head is not None:
@@ -361,12 +366,19 @@ class HttpExchange:
         self.reply(self.failure(error), *more)
 
     def reply(self, reply: HttpReply, *more: Header) -> None:
-        """Send a whole reply, with more headers than it brings."""
-        length = (b"content-length", str(len(reply.body)).encode())
+        """Send a reply whose body is known whole, with more headers than it brings."""
+        if self.over:
+            return
+        body = reply.body
         headers = [*reply.headers, *more]
-        self.start(reply.status, headers if reply.status in BODILESS else [*headers, length])
-        self.write(reply.body)
-        self.finish()
+        if reply.status not in BODILESS:
+            headers.append((b"content-length", b"%d" % len(body)))
+        self.start(reply.status, headers)
+        head, self._head = self._head, None
+        assert head is not None
+        self._connection.transport.write(head if self._bodiless else head + body)
+        self._end()
+        self._connection.finished(self)
 
     def _can_swallow(self) -> bool:
         """Whether the unread rest of the body is small enough to be dropped, then go on."""

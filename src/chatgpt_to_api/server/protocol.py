@@ -338,6 +338,8 @@ class HttpProtocol(asyncio.Protocol):
             self._unread
             and length is not None
             and keep_alive
+            and version == "1.1"
+            and not exchange.expecting
             and self._strangers < STRANGERS
             and url in self._front.targets
         ):

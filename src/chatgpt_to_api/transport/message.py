@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from chatgpt_to_api.wire.http import HttpRequest
+from chatgpt_to_api.wire.http import FixedHeaders, HttpRequest
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET: Final = re.compile(rb"/[!-~]*")
@@ -42,13 +42,14 @@ class HeadWriter:
     header lines, each with its line end.
     """
 
-    __slots__ = ("_before", "_first_lines", "_own", "_own_lines")
+    __slots__ = ("_before", "_first_lines", "_fixed", "_own", "_own_lines")
 
     def __init__(self, before: bytes, own: bytes) -> None:
         self._before = before
         self._own = own
         self._own_lines = own.count(b"\r\n")
         self._first_lines: dict[tuple[bytes, bytes], bytes] = {}
+        self._fixed: dict[int, tuple[FixedHeaders, bytes, bytes, bytes, bytes]] = {}
 
     def write(self, request: HttpRequest) -> bytes:
         """Return the head of ``request``, its empty line included.
@@ -56,6 +57,31 @@ class HeadWriter:
         Raises ValueError, without repeating a value, for a method, target, name or value that could
         not arrive as one request, and for headers that are the transport's own business.
         """
+        headers = request.headers
+        if type(headers) is FixedHeaders:
+            known = self._fixed.get(id(headers))
+            if (
+                known is not None
+                and known[0] is headers
+                and known[1] is request.target
+                and known[2] == request.method
+            ):
+                return b"%bcontent-length: %d%b" % (known[3], len(request.body), known[4])
+            return self._fix(request, headers)
+        return self._head(request)
+
+    def _fix(self, request: HttpRequest, headers: FixedHeaders) -> bytes:
+        """Write a head and remember what stands before and after its length."""
+        head = self._head(request)
+        before, length, rest = head.rpartition(b"content-length: ")
+        if length and request.method in _BODY_EXPECTED:
+            if len(self._fixed) >= _MAX_KNOWN:
+                self._fixed.clear()
+            after = rest[rest.index(b"\r\n") :]
+            self._fixed[id(headers)] = (headers, request.target, request.method, before, after)
+        return head
+
+    def _head(self, request: HttpRequest) -> bytes:
         method, headers = request.method, request.headers
         start = self._first_lines.get((method, request.target))
         if start is None:

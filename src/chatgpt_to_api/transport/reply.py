@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Final, Protocol
 
 from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
@@ -91,7 +92,7 @@ class Reply:
         self.error: TransportError | None = None
         self.inflater: Inflater | None = None
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[object, object, bytes]:
         """Return all body bytes that have arrived, in one piece; wait if there are none.
 
         b"" is the good end. Bytes that came before a failure are given first. Raises
@@ -99,12 +100,8 @@ class Reply:
         gives the whole call up: who wants to do something else meanwhile keeps the read in a task.
         """
         if self.inflater is not None:
-            return await self._read_inflated(self.inflater)
-        if self.parts:
-            return self._drain()
-        if self.ended:
-            return b""
-        return await self._read_raw()
+            return self._read_inflated(self.inflater)
+        return self._read_raw()
 
     def close(self) -> None:
         """End the call: a whole reply's connection is in the pool already, any other is broken.
@@ -191,7 +188,7 @@ class Reply:
                 data = inflater.take(MAX_BUFFERED)
                 if data:
                     return data
-                raw = self._drain() if self.parts else await self._read_raw()
+                raw = await self._read_raw()
                 if not raw:
                     break
                 inflater.put(raw)

@@ -13,6 +13,12 @@ Headers: TypeAlias = Sequence[Header]
 """Header fields in wire order; names are lower-case."""
 
 
+class FixedHeaders(tuple[Header, ...]):
+    """Headers that many requests share as one object: a transport may remember their bytes."""
+
+    __slots__ = ()
+
+
 def header(headers: Iterable[Header], name: bytes) -> bytes | None:
     """Return the first value of the lower-case header ``name``, or None."""
     for key, value in headers:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.contract import Passed
+from chatgpt_to_api.dialects.contract import Passed, WholeFacts
 from chatgpt_to_api.dialects.openai import scanner as scanner_module
+from chatgpt_to_api.dialects.openai import whole as whole_module
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.errors import GatewayError, RateLimited, UpstreamChallenge, UpstreamFailed
@@ -55,11 +56,11 @@ class Relayed(msgspec.Struct):
     scanner: ReplyScanner
 
 
-def scan(
-    *reads: bytes, head: ReplyHead = SSE, stream: bool = True, hide_usage: bool = False
-) -> Relayed:
-    upstream = ChatUpstream("http://upstream.example/v1")
-    reader = upstream.scanner(head, stream=stream, hide_usage=hide_usage)
+UPSTREAM = ChatUpstream("http://upstream.example/v1")
+
+
+def scan(*reads: bytes, head: ReplyHead = SSE, hide_usage: bool = False) -> Relayed:
+    reader = UPSTREAM.scanner(head, hide_usage=hide_usage)
     out = b""
     content_at = None
     for read in [*reads, None]:
@@ -67,8 +68,7 @@ def scan(
         if passed.content and content_at is None:
             content_at = len(out)
         out += passed.data
-        if stream:
-            assert not out or out.endswith(b"\n\n"), "not at an event border"
+        assert not out or out.endswith(b"\n\n"), "not at an event border"
         if passed.failed is not None:
             assert reader.fault is not None
             assert reader.fault.error is passed.failed
@@ -82,7 +82,7 @@ STREAM = ROLE + text("He") + text("llo 🙂") + FINISH + COUNT + DONE
 
 def test_a_stream_goes_on_as_the_very_same_object() -> None:
     """A read that ends at an event border is not copied."""
-    reader = ChatUpstream("http://x.example").scanner(SSE, stream=True, hide_usage=False)
+    reader = ChatUpstream("http://x.example").scanner(SSE, hide_usage=False)
     first = ROLE + text("a")
     assert reader.feed(first).data is first
     later = text("b") * 50
@@ -312,13 +312,13 @@ def test_null_errors_everywhere_are_no_errors() -> None:
         (b"", UpstreamFailed),
     ],
 )
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_200_that_is_no_completion_is_a_failure(
-    body: bytes, kind: type[GatewayError], stream: bool
-) -> None:
+def test_a_200_that_is_no_completion_is_a_failure(body: bytes, kind: type[GatewayError]) -> None:
     """Not a byte of it goes on, so another credential can be asked."""
+    fault = UPSTREAM.facts(JSON, body).fault
+    assert fault is not None
+    assert type(fault.error) is kind
     for reads in ([body], [body[:9], body[9:]]):
-        relayed = scan(*reads, head=JSON, stream=stream)
+        relayed = scan(*reads, head=JSON)
         assert type(relayed.failed) is kind
         assert relayed.data == b""
         assert relayed.content_at is None
@@ -348,15 +348,15 @@ def test_an_event_that_is_too_long_ends_the_reply(monkeypatch: pytest.MonkeyPatc
         assert relayed.failed.code == "upstream_reply_too_long"
 
 
-def test_a_whole_reply_too_large_to_be_held_goes_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its usage stays unknown; nothing of it is lost."""
-    monkeypatch.setattr(scanner_module, "MAX_READ_WHOLE", 300)
+def test_a_whole_reply_too_large_to_be_read_goes_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its usage stays unknown; as a stream it cannot be had."""
+    for module in (scanner_module, whole_module):
+        monkeypatch.setattr(module, "MAX_READ_WHOLE", 300)
     body = json.dumps({"choices": [{"message": {"content": "x" * 500}}], "usage": COUNTS}).encode()
+    facts = UPSTREAM.facts(JSON, body)
+    assert facts.fault is None
+    assert facts.usage is None
     reads = [body[i : i + 100] for i in range(0, len(body), 100)]
-    relayed = scan(*reads, head=JSON, stream=False)
-    assert relayed.data == body
-    assert relayed.failed is None
-    assert relayed.scanner.usage is None
     asked_to_stream = scan(*reads, head=JSON)
     assert asked_to_stream.failed is not None
 
@@ -385,14 +385,28 @@ WHOLE = {
 }
 
 
-def test_a_whole_reply_goes_on_byte_for_byte() -> None:
-    """Held until it is known to be no error; usage and model are read from it."""
+def test_a_whole_reply_is_read_for_usage_and_model() -> None:
+    """Where it is as specified; a byte order mark before it changes nothing."""
     body = json.dumps(WHOLE, indent=1).encode()
-    relayed = scan(body[:40], body[40:], head=JSON, stream=False)
-    assert relayed.data == body
-    assert relayed.scanner.usage == USAGE
-    assert relayed.scanner.model == "real"
-    assert relayed.scanner.done
+    for received in (body, b"\xef\xbb\xbf" + body):
+        assert UPSTREAM.facts(JSON, received) == WholeFacts(USAGE, "real")
+
+
+@pytest.mark.parametrize(
+    ("fields", "facts"),
+    [
+        ({"usage": "many", "model": "m"}, WholeFacts(None, "m")),
+        ({"usage": {"prompt_tokens": "3"}}, WholeFacts(None, "real")),
+        ({"model": 7}, WholeFacts(USAGE, "")),
+        ({"model": None, "usage": None}, WholeFacts(None, "")),
+        ({"usage": {}}, WholeFacts(None, "real")),
+    ],
+)
+def test_a_whole_reply_with_odd_types_is_still_an_answer(
+    fields: dict[str, Any], facts: WholeFacts
+) -> None:
+    """What cannot be read is unknown; the answer itself is nobody's business but the client's."""
+    assert UPSTREAM.facts(JSON, json.dumps(WHOLE | fields).encode()) == facts
 
 
 def test_a_server_that_answers_whole_where_a_stream_was_asked_for() -> None:
@@ -430,10 +444,10 @@ def test_a_server_that_answers_whole_where_a_stream_was_asked_for() -> None:
         | st.binary(max_size=6),
         max_size=12,
     ),
-    stream=st.booleans(),
     hide_usage=st.booleans(),
 )
-def test_random_replies_never_crash(reads: list[bytes], stream: bool, hide_usage: bool) -> None:
+def test_random_replies_never_crash(reads: list[bytes], hide_usage: bool) -> None:
     """Whatever comes, it is passed on in whole events or it is a failure."""
-    relayed = scan(*reads, stream=stream, hide_usage=hide_usage)
+    UPSTREAM.facts(JSON, b"".join(reads))
+    relayed = scan(*reads, hide_usage=hide_usage)
     assert relayed.scanner.done == (relayed.failed is None)

@@ -13,7 +13,7 @@ NO_RAW: Final = Raw()
 
 def present(raw: Raw) -> bool:
     """Whether the field was there and is not null."""
-    return len(raw) > 0 and bytes(raw) != b"null"
+    return len(raw) > 4 or (len(raw) > 0 and bytes(raw) != b"null")
 
 
 class SpokenChoice(msgspec.Struct, gc=False):
@@ -47,15 +47,6 @@ class MarkedChunk(msgspec.Struct, gc=False):
     error: Raw = NO_RAW
 
 
-class WholeReply(msgspec.Struct, gc=False):
-    """A whole relayed reply, as far as the gateway looks into it."""
-
-    choices: Raw = NO_RAW
-    usage: Raw = NO_RAW
-    error: Raw = NO_RAW
-    model: Raw = NO_RAW
-
-
 class PromptDetails(msgspec.Struct, gc=False):
     """How the prompt's tokens divide."""
 
@@ -78,3 +69,19 @@ class UsageObject(msgspec.Struct, gc=False):
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
+
+
+class WholeReply(msgspec.Struct, gc=False):
+    """A whole relayed reply, as far as the gateway looks into it."""
+
+    choices: Raw = NO_RAW
+    usage: UsageObject | None = None
+    model: str | None = None
+
+
+class LooseReply(msgspec.Struct, gc=False):
+    """The same of a server that is loose about types."""
+
+    choices: Raw = NO_RAW
+    usage: Raw = NO_RAW
+    model: Raw = NO_RAW

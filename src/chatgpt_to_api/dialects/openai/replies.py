@@ -22,6 +22,7 @@ STREAM_HEADERS: Final = (
 """Headers of a stream to a client."""
 
 DONE: Final = b"[DONE]"
+TERMINAL: Final = b"data: [DONE]\n\n"
 
 Shape: TypeAlias = Literal["stream", "whole"]
 

@@ -1,4 +1,4 @@
-"""The relay lane: reads along a reply of this dialect while its bytes go on as they are.
+"""The relay lane: reads along a streamed reply of this dialect while its bytes go on as they are.
 
 Only the first events are decoded, up to the first content. After that a read is searched for the
 few words that matter, and only an event that holds one of them is decoded. In JSON a quoted key
@@ -11,7 +11,6 @@ import re
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault
@@ -27,56 +26,56 @@ from chatgpt_to_api.dialects.openai.messages import (
     MarkedChunk,
     SpokenChoice,
     SpokenChunk,
-    WholeReply,
     present,
 )
 from chatgpt_to_api.dialects.openai.replies import (
     DONE,
     LEADING,
+    TERMINAL,
     Shape,
     ends_by_itself,
     no_completion,
     shape_of,
 )
 from chatgpt_to_api.dialects.openai.usage import read_usage
+from chatgpt_to_api.dialects.openai.whole import (
+    MAX_READ_WHOLE,
+    UNREADABLE,
+    as_stream,
+    read_whole,
+)
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
 
-MAX_READ_WHOLE: Final = 8 * 1024 * 1024
-"""Largest reply that is held to be read as one object, bytes; a larger one goes on unread."""
-
-_TERMINAL: Final = b"data: [DONE]\n\n"
+_NOTHING: Final = Passed(b"")
 _SPOKEN: Final = msgspec.json.Decoder(SpokenChunk)
 _MARKED: Final = msgspec.json.Decoder(MarkedChunk)
-_WHOLE: Final = msgspec.json.Decoder(WholeReply)
-_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _DONE_LINE: Final = re.compile(rb"(?:^|\n)data: ?\[DONE\][ \t]*\n")
+_REMARKABLE: Final = re.compile(
+    rb'"(?:error|prompt_tokens)"|\[DONE\]|"finish_reason"(?!\s*:\s*null)'
+).search
+"""Whether a read says anything but that the text goes on."""
 _NULL: Final = re.compile(rb"\s*:\s*null")
 _ERROR: Final = re.compile(rb'"error"\s*:\s*(?!null)\S')
 _REASON: Final = re.compile(rb'\s*:\s*"[^"]')
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 
 class ReplyScanner:
-    """Passes one relayed reply on and tells what it means.
+    """Passes one relayed stream on and tells what it means.
 
     A stream is passed on in whole events of at most ``MAX_EVENT`` bytes, its line ends as LF:
     whatever is put after it stands at a border. With ``hide_usage`` the event that brings usage and
-    nothing else is left out. A whole reply is held (up to ``MAX_READ_WHOLE``) until it is known to
-    be none of the errors that come with status 200.
+    nothing else is left out. A server that answers whole all the same is held (up to
+    ``MAX_READ_WHOLE``) until its reply can be handed on as a stream.
     """
 
-    def __init__(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> None:
+    def __init__(self, head: ReplyHead, *, hide_usage: bool) -> None:
         self._head = head
-        self._stream = stream
         self._hide_usage = hide_usage
-        self._shape: Shape | None = None if stream else "whole"
+        self._shape: Shape | None = None
         self._splitter = SseSplitter()
         self._held: list[bytes] = []
         self._held_size = 0
-        self._passing = False  # a whole reply too large to be held
         self._committed = False
         self._finished = False
         self.usage: Usage | None = None
@@ -87,7 +86,7 @@ class ReplyScanner:
     def feed(self, data: bytes) -> Passed:
         """Take the next bytes; return those that may go on, and what they mean."""
         if self.done or self.fault is not None:
-            return Passed(b"")
+            return _NOTHING
         if self._shape is None:
             data = data.lstrip(LEADING)
             self._shape = shape_of(self._head, data)
@@ -95,7 +94,11 @@ class ReplyScanner:
             return self._hold(data)
         block = self._splitter.whole(data)
         if not self._splitter.overflow and len(block) <= MAX_EVENT:
-            return self._read(block) if block else Passed(b"")
+            if not block:
+                return _NOTHING
+            if self._committed and not _REMARKABLE(block):
+                return Passed(block)
+            return self._read(block)
         passed = self._read(_without_giant(block))
         if self.done or passed.failed is not None:
             return passed
@@ -121,7 +124,7 @@ class ReplyScanner:
         if not self._finished:
             return self._fail(passed.data, truncated(), content=passed.content)
         self.done = True
-        return Passed(passed.data + _TERMINAL, content=passed.content)
+        return Passed(passed.data + TERMINAL, content=passed.content)
 
     # -- a stream ----------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class ReplyScanner:
             # JSON, but none we know: a client may know it. Anything but an object says nothing.
             self._committed = event.data.lstrip()[:1] == b"{"
             return None
-        except _UNREADABLE:
+        except UNREADABLE:
             said = event.data[:200].decode("utf-8", "replace")
             return nonsense("The upstream sent an event that is not JSON.", said)
         if present(chunk.error):
@@ -195,7 +198,7 @@ class ReplyScanner:
 
     def _up_to_done(self, block: bytes) -> bytes:
         """Notice the stream's end; nothing after it goes on."""
-        if block.endswith(b"\n" + _TERMINAL) or block == _TERMINAL:
+        if block.endswith(b"\n" + TERMINAL) or block == TERMINAL:
             self.done = True
         elif self._finished or b"[DONE]" in block[-64:]:
             found = _DONE_LINE.search(block)
@@ -226,44 +229,29 @@ class ReplyScanner:
         self._held.clear()
         return Passed(data, content=content, failed=fault.error)
 
-    # -- a whole reply -----------------------------------------------------------------------
+    # -- a whole reply where a stream was asked for ------------------------------------------
 
     def _hold(self, data: bytes) -> Passed:
-        if self._passing:
-            return Passed(data, content=True)
         self._held.append(data)
         self._held_size += len(data)
-        if self._held_size <= MAX_READ_WHOLE:
-            return Passed(b"")
-        if self._stream:
+        if self._held_size > MAX_READ_WHOLE:
             return self._fail(b"", too_long(MAX_READ_WHOLE))
-        self._passing = True
-        data = b"".join(self._held)
-        self._held.clear()
-        return Passed(data, content=True)
+        return _NOTHING
 
     def _whole(self) -> Passed:
-        if self._passing:
-            self.done = True
-            return Passed(b"")
         body = b"".join(self._held)
         self._held.clear()
+        facts = read_whole(self._head, body)
+        if facts.fault is not None:
+            return self._fail(b"", facts.fault)
         try:
-            reply = _WHOLE.decode(body.removeprefix(b"\xef\xbb\xbf"))
-        except _UNREADABLE:
-            return self._fail(b"", no_completion(self._head, body))
-        if not present(reply.choices) or bytes(reply.choices) == b"[]":
+            stream = as_stream(body, hide_usage=self._hide_usage)
+        except UNREADABLE:
             return self._fail(b"", no_completion(self._head, body))
         self.done = True
-        self.usage = read_usage(reply.usage)
-        model = anything(bytes(reply.model)) if present(reply.model) else ""
-        self.model = model if isinstance(model, str) else ""
-        if self._stream:
-            try:
-                body = _as_stream(body, hide_usage=self._hide_usage)
-            except _UNREADABLE:
-                return self._fail(b"", no_completion(self._head, body))
-        return Passed(body, content=True)
+        self.usage = facts.usage
+        self.model = facts.model
+        return Passed(stream, content=True)
 
 
 def _says_something(choice: SpokenChoice) -> bool:
@@ -289,7 +277,7 @@ def _event_around(block: bytes, at: int) -> tuple[int, MarkedChunk | None]:
         return start, None
     try:
         return start, _MARKED.decode(event.data)
-    except _UNREADABLE:
+    except UNREADABLE:
         return start, None
 
 
@@ -307,24 +295,3 @@ def _without_giant(block: bytes) -> bytes:
 def _bytes_of(event: SseEvent) -> bytes:
     name = b"event: " + event.name + b"\n" if event.name else b""
     return name + b"data: " + event.data.replace(b"\n", b"\ndata: ") + b"\n\n"
-
-
-def _as_stream(body: bytes, *, hide_usage: bool) -> bytes:
-    """Return a whole reply as the stream the client asked for; every value keeps its bytes."""
-    fields = _RAW_OBJECT.decode(body)
-    usage = fields.pop("usage", Raw(b"null"))
-    fields["object"] = Raw(b'"chat.completion.chunk"')
-    choices = []
-    for choice in _RAW_OBJECTS.decode(fields["choices"]):
-        message = _RAW_OBJECT.decode(choice.pop("message", Raw(b"{}")))
-        calls = message.get("tool_calls")
-        if calls is not None and present(calls):
-            numbered = [
-                {"index": index, **call} for index, call in enumerate(_RAW_OBJECTS.decode(calls))
-            ]
-            message["tool_calls"] = Raw(msgspec.json.encode(numbered))
-        choices.append(choice | {"delta": Raw(msgspec.json.encode(message))})
-    events = [fields | {"choices": Raw(msgspec.json.encode(choices))}]
-    if present(usage) and not hide_usage:
-        events.append(fields | {"choices": Raw(b"[]"), "usage": usage})
-    return b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events) + _TERMINAL

@@ -16,6 +16,8 @@ from chatgpt_to_api.dialects.openai.messages import (
 )
 
 _USAGE: Final = msgspec.json.Decoder(UsageObject)
+_NO_PROMPT_DETAILS: Final = PromptDetails()
+_NO_COMPLETION_DETAILS: Final = CompletionDetails()
 
 
 def usage_object(usage: Usage | None) -> dict[str, Any] | None:
@@ -43,20 +45,25 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
 
 
 def read_usage(raw: Raw) -> Usage | None:
-    """Read a reply's ``usage``; None where it is absent, null, or says nothing that can be read.
-
-    The vendor's ``prompt_tokens`` include the cached ones. A server that counts them apart shows
-    more cached than prompt tokens; its prompt is then the fresh part, and nothing is clamped.
-    """
+    """Read a reply's ``usage``; None where it is absent, null, or says nothing that can be read."""
     if not present(raw):
         return None
     try:
         usage = _USAGE.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return None
+    return usage_of(usage)
+
+
+def usage_of(usage: UsageObject) -> Usage | None:
+    """Return a reply's ``usage`` in the canonical buckets, None where it says nothing.
+
+    The vendor's ``prompt_tokens`` include the cached ones. A server that counts them apart shows
+    more cached than prompt tokens; its prompt is then the fresh part, and nothing is clamped.
+    """
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return None
-    details = usage.prompt_tokens_details or PromptDetails()
+    details = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
     read = details.cached_tokens
     if read is None:
         read = usage.prompt_cache_hit_tokens
@@ -71,6 +78,6 @@ def read_usage(raw: Raw) -> Usage | None:
         output=usage.completion_tokens,
         cache_read=read,
         cache_write=write,
-        reasoning=(usage.completion_tokens_details or CompletionDetails()).reasoning_tokens,
+        reasoning=(usage.completion_tokens_details or _NO_COMPLETION_DETAILS).reasoning_tokens,
         source="reported",
     )

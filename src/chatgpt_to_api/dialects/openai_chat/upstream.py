@@ -7,16 +7,25 @@ from typing import Final
 import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
-from chatgpt_to_api.dialects.contract import Ids, UpstreamFault
+from chatgpt_to_api.dialects.contract import Ids, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.openai.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
+from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import fixed_sampling, request_object
-from chatgpt_to_api.wire.http import Header, Headers, HttpRequest, ReplyHead, split_url
+from chatgpt_to_api.wire.http import (
+    FixedHeaders,
+    Header,
+    Headers,
+    HttpRequest,
+    ReplyHead,
+    split_url,
+)
 from chatgpt_to_api.wire.secret import Access
 
 _JSON: Final = ((b"content-type", b"application/json"), (b"accept", b"application/json"))
+_MOST_KNOWN: Final = 1000
 _STREAM: Final = ((b"content-type", b"application/json"), (b"accept", b"text/event-stream"))
 
 
@@ -36,6 +45,7 @@ class ChatUpstream:
         self._chat = f"{path.rstrip('/')}/chat/completions{query}".encode()
         self._models = f"{path.rstrip('/')}/models{query}".encode()
         self._headers = tuple(headers)
+        self._for: dict[tuple[int, bool], tuple[Access, FixedHeaders]] = {}
         self._include_usage = include_usage
 
     def ignored(self, request: ChatRequest) -> tuple[str, ...]:
@@ -60,9 +70,13 @@ class ChatUpstream:
         """Return the call that carries a client's own JSON."""
         return self._call(body, access, stream=stream)
 
-    def scanner(self, head: ReplyHead, *, stream: bool, hide_usage: bool) -> ReplyScanner:
-        """Return a reader for a relayed 2xx reply."""
-        return ReplyScanner(head, stream=stream, hide_usage=hide_usage)
+    def facts(self, head: ReplyHead, body: bytes) -> WholeFacts:
+        """Return what a relayed 2xx reply that came whole says."""
+        return read_whole(head, body)
+
+    def scanner(self, head: ReplyHead, *, hide_usage: bool) -> ReplyScanner:
+        """Return a reader for a relayed 2xx stream."""
+        return ReplyScanner(head, hide_usage=hide_usage)
 
     def models_request(self, access: Access) -> HttpRequest:
         """Return the call that lists the server's models."""
@@ -71,8 +85,19 @@ class ChatUpstream:
         )
 
     def _call(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
-        headers = (*self._auth(access), *(_STREAM if stream else _JSON), *self._headers)
-        return HttpRequest(b"POST", self._origin, self._chat, headers, body)
+        known = self._for.get((id(access), stream))
+        if known is None or known[0] is not access:
+            known = self._remember(access, stream)
+        return HttpRequest(b"POST", self._origin, self._chat, known[1], body)
+
+    def _remember(self, access: Access, stream: bool) -> tuple[Access, FixedHeaders]:
+        """Make the headers of a credential's calls once; they are the same for each."""
+        if len(self._for) >= _MOST_KNOWN:
+            self._for.clear()
+        kinds = _STREAM if stream else _JSON
+        headers = FixedHeaders((*self._auth(access), *kinds, *self._headers))
+        known = self._for[id(access), stream] = (access, headers)
+        return known
 
     def _auth(self, access: Access) -> tuple[Header, ...]:
         if access.token is None:
