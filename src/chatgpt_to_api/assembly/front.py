@@ -24,6 +24,7 @@ from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
 from chatgpt_to_api.server.site import Overview, Site
 from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store
+from chatgpt_to_api.wire.limits import RequestLimits
 
 
 def open_front(
@@ -59,7 +60,9 @@ def open_front(
     bearer = Bearer.IDENTITY
     if server.allow_anonymous_conversation:
         bearer = Bearer.IDENTITY_OR_NOBODY
-    entries = {"/v1/chat/completions": DoorEntry(chat_door.DOOR, gateway)}
+    most = settings.limits
+    request_limits = RequestLimits(most.max_messages, most.max_tools, most.max_depth)
+    entries = {"/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway)}
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     site = Site(overview, gatekeeper)

@@ -6,7 +6,10 @@ end. Every decoder sends its pieces through a tracker, which makes any other ord
 
 from __future__ import annotations
 
+import msgspec
+
 from chatgpt_to_api.chat.events import (
+    AudioDelta,
     BlockEnded,
     BlockKind,
     BlockStarted,
@@ -78,9 +81,19 @@ class BlockTracker:
             return []
         return [*self._open_unless("refusal"), RefusalDelta(text, self._choice)]
 
-    def tool_call(self, tool_id: str, name: str) -> list[ChatEvent]:
+    def audio(self, piece: AudioDelta) -> list[ChatEvent]:
+        """A piece of a spoken answer, in an audio block opened where needed."""
+        if self._finished:
+            return []
+        return [*self._open_unless("audio"), msgspec.structs.replace(piece, choice=self._choice)]
+
+    def tool_call(
+        self, tool_id: str, name: str, *, freeform: bool = False, opaque: Opaque | None = None
+    ) -> list[ChatEvent]:
         """A new tool call begins; whatever was open ends first."""
-        return [] if self._finished else self._open("tool_call", tool_id, name)
+        if self._finished:
+            return []
+        return self._open("tool_call", tool_id, name, freeform=freeform, opaque=opaque)
 
     def arguments(self, piece: str) -> list[ChatEvent]:
         """A piece of the open tool call's arguments; dropped where no call is open."""
@@ -106,9 +119,18 @@ class BlockTracker:
     def _open_unless(self, kind: BlockKind) -> list[ChatEvent]:
         return [] if self._kind == kind else self._open(kind)
 
-    def _open(self, kind: BlockKind, tool_id: str = "", name: str = "") -> list[ChatEvent]:
+    def _open(
+        self,
+        kind: BlockKind,
+        tool_id: str = "",
+        name: str = "",
+        *,
+        freeform: bool = False,
+        opaque: Opaque | None = None,
+    ) -> list[ChatEvent]:
         events = self.end_block()
-        events.append(BlockStarted(self._count, kind, self._choice, tool_id, name))
+        started = BlockStarted(self._count, kind, self._choice, tool_id, name, freeform, opaque)
+        events.append(started)
         self._count += 1
         self._kind = kind
         return events

@@ -40,6 +40,12 @@ class Audio(msgspec.Struct, frozen=True, tag="audio"):
     vendor: Mapping[str, Any] | None = None
 
 
+class SpokenAnswer(msgspec.Struct, frozen=True, tag="spoken_answer"):
+    """An earlier answer in sound, by the ``id`` under which the server that spoke it knows it."""
+
+    id: str
+
+
 class File(msgspec.Struct, frozen=True, tag="file"):
     """A document: base64 data URL ``data``, or the ``file_id`` of an upstream's file store."""
 
@@ -63,12 +69,16 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
-    """A call the model made. ``arguments`` is the JSON text as the model wrote it."""
+    """A call the model made. ``arguments`` is the JSON text as the model wrote it.
+
+    ``freeform``: the tool takes plain text, so ``arguments`` is no JSON.
+    """
 
     id: str
     name: str
     arguments: str
     opaque: Opaque | None = None
+    freeform: bool = False
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
@@ -79,15 +89,21 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     is_error: bool = False
 
 
-Part: TypeAlias = Text | Image | Audio | File | Reasoning | Refusal | ToolCall | ToolResult
+Part: TypeAlias = (
+    Text | Image | Audio | File | SpokenAnswer | Reasoning | Refusal | ToolCall | ToolResult
+)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One turn of one author. Equal messages encode to equal bytes upstream."""
+    """One turn of one author. Equal messages encode to equal bytes upstream.
+
+    ``vendor`` keeps the message's fields that one vendor alone understands.
+    """
 
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None
+    vendor: Mapping[str, Any] | None = None
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -97,6 +113,7 @@ class Tool(msgspec.Struct, frozen=True):
     description: str | None = None
     schema: Mapping[str, Any] | None = None
     strict: bool | None = None
+    vendor: Mapping[str, Any] | None = None
 
 
 class NamedTool(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from chatgpt_to_api.chat.request import (
     Part,
     Reasoning,
     Refusal,
+    SpokenAnswer,
     Text,
     Tool,
     ToolCall,
@@ -145,6 +146,8 @@ def _part(part: Part, count: Callable[[str], int]) -> int:
             return len(data or "") // 4
         case Audio(data=data):
             return len(data) // 4
+        case SpokenAnswer():
+            return 0  # only the server which spoke it knows how long it was
 
 
 def _tool(tool: Tool, count: Callable[[str], int]) -> int:

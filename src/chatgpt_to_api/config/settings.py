@@ -159,6 +159,21 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_queue: Annotated[
         int, env("CHATGPT_TO_API_MAX_QUEUE", "Most requests waiting for a credential.", ge=0)
     ] = 1000
+    max_messages: Annotated[
+        int, env("CHATGPT_TO_API_MAX_MESSAGES", "Most messages in one request.", ge=1)
+    ] = 10_000
+    max_tools: Annotated[
+        int, env("CHATGPT_TO_API_MAX_TOOLS", "Most tools in one request.", ge=0)
+    ] = 1_000
+    max_depth: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MAX_DEPTH",
+            "How deep arrays and objects of one request may stand in each other.",
+            ge=10,
+            le=500,
+        ),
+    ] = 100
     max_attempts: Annotated[
         int, env("CHATGPT_TO_API_MAX_ATTEMPTS", "Most upstream calls for one request.", ge=1)
     ] = 3

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from chatgpt_to_api.chat.events import (
+    OF_THE_REPLY,
     BlockEnded,
     BlockStarted,
     ChatEvent,
-    Failed,
     Finished,
     FinishReason,
-    Started,
-    UsageReported,
 )
 
 
@@ -31,7 +29,7 @@ class Endings:
 
     def passes(self, event: ChatEvent) -> bool:
         """Note an event of the upstream; return whether it still counts."""
-        if isinstance(event, Started | UsageReported | Failed):
+        if isinstance(event, OF_THE_REPLY):
             return True
         choice = event.choice
         if choice in self._ended:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from chatgpt_to_api.chat.events import ChatEvent, Failed, Started, TextDelta, UsageReported
+from chatgpt_to_api.chat.events import (
+    Annotated,
+    ChatEvent,
+    Failed,
+    LogprobsReported,
+    ReplyNoted,
+    Started,
+    TextDelta,
+    UsageReported,
+)
 from chatgpt_to_api.emulation.ending import Endings
 
 
@@ -33,12 +42,16 @@ class StopStrings:
         """Return the events with each text cut where it has to be."""
         out: list[ChatEvent] = []
         for event in events:
-            if isinstance(event, Started | UsageReported):
+            if isinstance(event, Started | ReplyNoted | UsageReported):
                 out.append(event)
             elif isinstance(event, Failed):
                 for choice in list(self._held):
                     self._release(choice, out)
                 out.append(event)
+            elif isinstance(event, Annotated | LogprobsReported):
+                # They speak of text that may still be held back; it does not wait for them.
+                if self._endings.passes(event):
+                    out.append(event)
             elif isinstance(event, TextDelta):
                 if self._endings.passes(event):
                     self._text(event, out)

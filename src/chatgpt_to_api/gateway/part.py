@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from chatgpt_to_api.chat.events import CONTENT, ChatEvent, Finished, Started, UsageReported
+from chatgpt_to_api.chat.events import CONTENT, OF_THE_REPLY, ChatEvent, Finished, UsageReported
 from chatgpt_to_api.chat.usage import Usage
 
 
@@ -54,7 +54,7 @@ class Part:
             events = [
                 msgspec.structs.replace(event, choice=self.choice)
                 for event in events
-                if type(event) is not Started
+                if type(event) not in OF_THE_REPLY
             ]
         if events:
             self._delivery.take(events)

@@ -448,5 +448,6 @@ class HttpExchange:
 def too_large(limit: int) -> BodyTooLarge:
     """Return the error for a body of more than ``limit`` bytes."""
     return BodyTooLarge(
-        f"The request body is larger than {limit} bytes, the most this gateway takes."
+        f"The request body is larger than {limit} bytes, the most this gateway takes "
+        "(CHATGPT_TO_API_MAX_BODY)."
     )

@@ -9,6 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsBase,
+    CompletionCreateParamsNonStreaming,
+)
 
 from chatgpt_to_api.chat.request import (
     AllowedTools,
@@ -18,7 +22,6 @@ from chatgpt_to_api.chat.request import (
     JsonFormat,
     Message,
     NamedTool,
-    Opaque,
     Reasoning,
     Refusal,
     Sampling,
@@ -28,7 +31,7 @@ from chatgpt_to_api.chat.request import (
     ToolResult,
 )
 from chatgpt_to_api.dialects.openai_chat.door import DOOR, ChatAsked
-from chatgpt_to_api.dialects.openai_chat.messages import EXTRAS
+from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, TypedExtras
 from chatgpt_to_api.errors import (
     BodyTooLarge,
     GatewayError,
@@ -120,9 +123,9 @@ NOT_A_MODEL = "expected a model's name, got an empty string"
             "expected object",
         ),
         (
-            {"messages": [{"role": "assistant", "audio": {"id": "a"}}]},
-            "messages[0].audio",
-            "only the server",
+            {"messages": [{"role": "assistant", "audio": {}}]},
+            "messages[0].audio.id",
+            "Missing",
         ),
         (
             {"messages": [{"role": "function", "name": "f", "content": "x"}]},
@@ -164,7 +167,7 @@ NOT_A_MODEL = "expected a model's name, got an empty string"
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "nothing"),
         ({"response_format": {}}, "response_format.type", "Missing"),
         ({"user": 5}, "user", "expected string or null"),
-        ({"metadata": json.loads("[" * 150 + "]" * 150)}, "metadata", "at most 100 levels"),
+        ({"metadata": json.loads("[" * 150 + "]" * 150)}, "metadata[0][0]", "100 deep in"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_was_expected(
@@ -220,7 +223,7 @@ def test_a_wrong_part_is_named_to_the_last_field(
 
 def test_parts_a_tool_cannot_give_back_are_refused() -> None:
     """A result is text, pictures, files."""
-    sound = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+    sound = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
     message = {"role": "tool", "tool_call_id": "a", "content": [sound]}
     assert refusal(messages=[message]).param == "messages[0].content[0].type"
 
@@ -425,7 +428,7 @@ def test_every_parameter_finds_its_canonical_field() -> None:
                 Reasoning("hm"),
                 Refusal("no"),
                 ToolCall("c1", "f", "{}"),
-                ToolCall("c2", "g", "raw", Opaque("openai_chat", "custom")),
+                ToolCall("c2", "g", "raw", freeform=True),
             ),
         ),
         Message("tool", (ToolResult("c1", (Text("done"),)),)),
@@ -524,14 +527,61 @@ def test_response_formats(form: Any, canonical: JsonFormat | None) -> None:
     assert ask(response_format=grammar).request().extras == {"response_format": grammar}
 
 
+EXTRAS: dict[str, Any] = {
+    "audio": {"voice": "alloy", "format": "wav"},
+    "logit_bias": {"50256": -100},
+    "logprobs": True,
+    "metadata": {"a": "b"},
+    "modalities": ["text", "audio"],
+    "moderation": {"model": "m"},
+    "prediction": {"type": "content", "content": "x"},
+    "prompt_cache_key": "k",
+    "prompt_cache_options": {"mode": "explicit"},
+    "prompt_cache_retention": "24h",
+    "safety_identifier": "s",
+    "service_tier": "flex",
+    "store": True,
+    "top_logprobs": 5,
+    "verbosity": "low",
+    "web_search_options": {"search_context_size": "low"},
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"logprobs": "yes"}, "logprobs", "expected boolean or null, got string"),
+        ({"top_logprobs": 129}, "top_logprobs", "expected integer <= 128"),
+        ({"logit_bias": {"5": 101}}, "logit_bias[...]", "expected number <= 100"),
+        ({"logit_bias": [5]}, "logit_bias", "expected object or null, got array"),
+        ({"store": 1}, "store", "expected boolean or null, got integer"),
+        ({"modalities": "audio"}, "modalities", "expected array or null, got string"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "boolean"),
+    ],
+)
+def test_an_extra_of_a_wrong_type_or_range_is_named(
+    fields: dict[str, Any], param: str, words: str
+) -> None:
+    """Whoever translates says what is wrong with the parameters that have no field of their own."""
+    error = refusal(**fields)
+    assert error.param == param
+    assert words in error.message
+
+
 def test_what_has_no_canonical_field_is_an_extra_unless_null() -> None:
     """Today's other parameters and tomorrow's are kept under their own names."""
-    given_extras = dict.fromkeys(EXTRAS, 1) | {
-        "of_tomorrow": {"a": [1]},
-        "prompt_cache_key": "k",
-    }
+    given_extras = EXTRAS | {"of_tomorrow": {"a": [1]}}
     request = ask(**given_extras, absent=None, seed=None, stream_options=None).request()
     assert request.extras == given_extras
+
+
+def test_every_parameter_of_todays_api_is_known() -> None:
+    """What the official SDK can send is canonical, or an extra whose type is checked."""
+    known = {*TypedExtras.__struct_fields__, *ChatCompletionRequest.__struct_fields__}
+    official = CompletionCreateParamsNonStreaming.__annotations__.keys() | {"stream"}
+    inherited = CompletionCreateParamsBase.__annotations__.keys()
+    assert (official | inherited) - known == set()
+    assert set(EXTRAS) >= set(TypedExtras.__struct_fields__)
 
 
 # -- errors ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +12,19 @@ from hypothesis import strategies as st
 
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import (
+    Annotated,
+    AudioDelta,
     BlockStarted,
     ChatEvent,
+    Citation,
     Finished,
+    LogprobsReported,
     ReasoningDelta,
     RefusalDelta,
+    ReplyNoted,
     Started,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     UsageReported,
 )
@@ -34,15 +41,20 @@ from chatgpt_to_api.chat.request import (
     Reasoning,
     Refusal,
     Sampling,
+    SpokenAnswer,
     Text,
     Tool,
     ToolCall,
     ToolResult,
 )
-from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.chat.usage import TokenKinds, Usage
 from chatgpt_to_api.dialects.contract import Stamp
 from chatgpt_to_api.dialects.openai_chat.door import DOOR
-from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest
+from chatgpt_to_api.dialects.openai_chat.messages import (
+    ChatCompletionRequest,
+    ChatMessage,
+    TypedExtras,
+)
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.wire.http import ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import ANONYMOUS
@@ -71,8 +83,10 @@ JSON_VALUE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORD, inner, max_size=3),
     max_leaves=6,
 )
+OWN = {"type", "text", "image_url", "input_audio", "file", "function"}
+OWN |= set(ChatMessage.__struct_fields__)
 VENDOR = st.none() | st.dictionaries(
-    WORD.filter(lambda key: key not in ("type", "text", "image_url", "input_audio", "file")),
+    WORD.filter(lambda key: key not in OWN),
     JSON_VALUE,
     min_size=1,
     max_size=2,
@@ -81,8 +95,11 @@ URL = WORD.map(lambda word: f"https://example.org/{word}") | st.just("data:image
 MAYBE = st.none() | WORD
 TEXT = st.builds(Text, st.just("") | WORD, VENDOR)
 IMAGE = st.builds(Image, URL, st.none() | st.sampled_from(["low", "high", "auto"]), VENDOR)
-FILE = st.builds(File, WORD, MAYBE, MAYBE, VENDOR) | st.builds(File, st.none(), WORD, MAYBE, VENDOR)
-USER_PART = TEXT | IMAGE | st.builds(Audio, WORD, st.sampled_from(["wav", "mp3"]), VENDOR) | FILE
+BASE64 = st.binary(min_size=1, max_size=9).map(lambda data: base64.b64encode(data).decode())
+FILE = st.builds(File, BASE64, MAYBE, MAYBE, VENDOR) | st.builds(
+    File, st.none(), WORD, MAYBE, VENDOR
+)
+USER_PART = TEXT | IMAGE | st.builds(Audio, BASE64, st.sampled_from(["wav", "mp3"]), VENDOR) | FILE
 DETAILS = st.lists(st.dictionaries(WORD, WORD, max_size=2), min_size=1, max_size=2).map(
     lambda value: Opaque("openai_chat", msgspec.json.encode(value).decode())
 )
@@ -90,7 +107,7 @@ REASONING = st.builds(Reasoning, WORD) | st.builds(Reasoning, st.just("") | WORD
 CALL = (
     st.builds(ToolCall, WORD, WORD, st.just("") | WORD)
     | st.builds(ToolCall, WORD, WORD, WORD, st.just(Opaque("openai_chat", '{"google":{"x":1}}')))
-    | st.builds(ToolCall, WORD, WORD, WORD, st.just(Opaque("openai_chat", "custom")))
+    | st.builds(ToolCall, WORD, WORD, st.just("") | WORD, st.none(), st.just(value=True))
 )
 
 
@@ -101,29 +118,38 @@ def tuples(strategy: Any, **sizes: int) -> Any:
 ASSISTANT = st.tuples(
     tuples(REASONING, max_size=1),
     tuples(TEXT, max_size=2),
+    tuples(st.builds(SpokenAnswer, WORD), max_size=1),
     tuples(st.builds(Refusal, WORD), max_size=1),
     tuples(CALL, max_size=3),
 ).map(lambda groups: tuple(part for group in groups for part in group))
 MESSAGE = (
-    st.builds(Message, st.sampled_from(["system", "developer"]), tuples(TEXT, max_size=2), MAYBE)
-    | st.builds(Message, st.just("user"), tuples(USER_PART, max_size=3), MAYBE)
-    | st.builds(Message, st.just("assistant"), ASSISTANT, MAYBE)
+    st.builds(
+        Message, st.sampled_from(["system", "developer"]), tuples(TEXT, max_size=2), MAYBE, VENDOR
+    )
+    | st.builds(Message, st.just("user"), tuples(USER_PART, max_size=3), MAYBE, VENDOR)
+    | st.builds(Message, st.just("assistant"), ASSISTANT, MAYBE, VENDOR)
     | st.builds(
         Message,
         st.just("tool"),
         st.tuples(st.builds(ToolResult, WORD, tuples(TEXT, max_size=2))),
         MAYBE,
+        VENDOR,
     )
 )
 SCHEMA = st.dictionaries(WORD, JSON_VALUE, max_size=3)
-TOOL = st.builds(Tool, WORD, MAYBE, st.none() | SCHEMA, st.none() | st.booleans())
+TOOL = st.builds(Tool, WORD, MAYBE, st.none() | SCHEMA, st.none() | st.booleans(), VENDOR)
 CHOICE = (
     st.sampled_from([None, "auto", "none", "required"])
     | st.builds(NamedTool, WORD)
     | st.builds(AllowedTools, tuples(WORD, max_size=2), st.sampled_from(["auto", "required"]))
 )
-KNOWN = set(ChatCompletionRequest.__struct_fields__)
+KNOWN = {*ChatCompletionRequest.__struct_fields__, *TypedExtras.__struct_fields__}
 EXTRAS = st.dictionaries(WORD.filter(lambda name: name not in KNOWN), JSON_VALUE, max_size=3)
+
+
+OPTIONS = st.just({}) | st.builds(
+    lambda value: {"stream_options": {"include_obfuscation": value}}, st.booleans()
+)
 
 
 @st.composite
@@ -156,7 +182,7 @@ def requests(draw: st.DrawFn) -> ChatRequest:
         ),
         reasoning_effort=draw(maybe | st.sampled_from(["low", "high"])),
         user=draw(MAYBE),
-        extras=draw(EXTRAS),
+        extras=draw(EXTRAS) | draw(OPTIONS if stream else st.just({})),
     )
 
 
@@ -185,6 +211,29 @@ def test_equal_turns_give_equal_bytes(request: ChatRequest) -> None:
 # -- replies ---------------------------------------------------------------------------------
 
 PIECES = st.lists(WORD, min_size=1, max_size=3)
+CALLED = st.tuples(
+    WORD,
+    WORD,
+    st.booleans(),
+    st.none() | st.just(Opaque("openai_chat", '{"google":{"thought_signature":"x"}}')),
+)
+LOGPROB = st.none() | st.floats(-100, 0)
+RAW = st.none() | st.binary(max_size=3).map(tuple)
+LIKELIEST = st.builds(TokenLogprob, WORD, LOGPROB, RAW)
+LIKELY = st.lists(
+    st.builds(TokenLogprob, WORD, LOGPROB, RAW, tuples(LIKELIEST, max_size=2)),
+    min_size=1,
+    max_size=2,
+).map(tuple)
+PLACE = st.integers(0, 99)
+NOTES = st.lists(
+    st.builds(Citation, WORD, WORD, PLACE, PLACE)
+    | st.builds(Citation, WORD, WORD)
+    | st.just(Opaque("openai_chat", '{"type":"file_citation","file":{"id":"f"}}')),
+    max_size=2,
+)
+KINDS = st.builds(TokenKinds, *[st.none() | st.integers(0, 1000)] * 3)
+NOTED = Opaque("openai_chat", '{"moderation":{"input":1},"metadata":{"a":"b"}}')
 
 
 @st.composite
@@ -192,13 +241,22 @@ def choices(draw: st.DrawFn, index: int) -> list[ChatEvent]:
     """One choice, its blocks in the order a whole message keeps."""
     tracker = BlockTracker(index)
     events: list[ChatEvent] = []
-    for kind in ("reasoning", "text", "refusal"):
+    for kind in ("reasoning", "text", "audio", "refusal"):
         if draw(st.booleans()):
             for piece in draw(PIECES):
-                events += getattr(tracker, kind)(piece)
-    calls = draw(st.lists(st.tuples(WORD, WORD), max_size=3, unique_by=lambda call: call[0]))
-    for call_id, name in calls:
-        events += tracker.tool_call(call_id, name)
+                given = AudioDelta(piece, piece[::-1]) if kind == "audio" else piece
+                events += getattr(tracker, kind)(given)
+                if kind == "text" and draw(st.booleans()):
+                    events.append(LogprobsReported(draw(LIKELY), (), index))
+                if kind == "refusal" and draw(st.booleans()):
+                    events.append(LogprobsReported((), draw(LIKELY), index))
+        if kind == "text":
+            events += [Annotated(note, index) for note in draw(NOTES)]
+        if kind == "audio" and tracker.open_kind == "audio":
+            events += tracker.audio(AudioDelta(id=draw(WORD), expires_at=draw(st.integers(1))))
+    calls = draw(st.lists(CALLED, max_size=3, unique_by=lambda call: call[0]))
+    for call_id, name, freeform, opaque in calls:
+        events += tracker.tool_call(call_id, name, freeform=freeform, opaque=opaque)
         for piece in draw(st.lists(WORD, max_size=3)):
             events += tracker.arguments(piece)
     reasons = ["tool_calls", "length"] if calls else ["stop", "length", "content_filter"]
@@ -211,7 +269,8 @@ def replies(draw: st.DrawFn) -> list[ChatEvent]:
     rows = [draw(choices(index)) for index in range(draw(st.integers(1, 3)))]
     order = draw(st.permutations([i for i, row in enumerate(rows) for _ in row]))
     turns = [iter(row) for row in rows]
-    events: list[ChatEvent] = [Started(draw(WORD))]
+    tier = draw(st.sampled_from(["", "flex"]))
+    events: list[ChatEvent] = [Started(draw(WORD), tier, draw(st.just("") | WORD))]
     events += [next(turns[index]) for index in order]
     counts = st.integers(0, 1000)
     usage = draw(
@@ -224,8 +283,14 @@ def replies(draw: st.DrawFn) -> list[ChatEvent]:
             st.none() | counts,
             st.none() | counts,
             st.just("reported"),
+            st.none() | counts,
+            st.none() | counts,
+            KINDS,
+            KINDS,
         )
     )
+    if draw(st.booleans()):
+        events.append(ReplyNoted(NOTED))
     return events + ([UsageReported(usage)] if usage is not None else [])
 
 
@@ -234,22 +299,36 @@ def meaning(events: list[ChatEvent]) -> dict[Any, Any]:
     said: dict[Any, Any] = {}
     for event in events:
         match event:
-            case Started(model):
-                said["model"] = model
+            case Started():
+                said["model"] = event
+            case ReplyNoted(fields):
+                said["noted"] = fields
             case UsageReported(usage):
                 said["usage"] = usage
-            case BlockStarted(_, kind, choice, tool_id, name):
-                said.setdefault(choice, []).append([kind, tool_id, name, ""])
+            case BlockStarted(_, kind, choice, tool_id, name, freeform, opaque):
+                said.setdefault(choice, []).append([kind, tool_id, name, "", freeform, opaque])
+            case AudioDelta(sound, transcript, choice, audio_id, expires_at):
+                block = said[choice][-1]
+                block[3] += sound
+                block[2] += transcript
+                block[1] += audio_id
+                block[4] = expires_at or block[4]
+            case Annotated(note, choice):
+                said.setdefault(f"notes {choice}", []).append(note)
+            case LogprobsReported(text, refused, choice):
+                likely = said.setdefault(f"logprobs {choice}", [[], []])
+                likely[0] += text
+                likely[1] += refused
             case TextDelta(piece, choice) | ReasoningDelta(piece, choice):
                 said[choice][-1][3] += piece
             case RefusalDelta(piece, choice) | ToolCallDelta(piece, choice):
                 said[choice][-1][3] += piece
             case Finished(reason, choice):
                 said.setdefault(choice, []).append(reason)
-    for blocks in said.values():
-        for block in blocks if isinstance(blocks, list) else ():
+    for choice, blocks in said.items():
+        for block in blocks if isinstance(choice, int) else ():
             if block[0] == "tool_call":  # no arguments are sent as an empty object
-                block[3] = block[3] or "{}"
+                block[3] = block[3] or ("" if block[4] else "{}")
     return said
 
 

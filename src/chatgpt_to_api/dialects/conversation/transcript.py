@@ -39,6 +39,7 @@ from chatgpt_to_api.chat.request import (
     Part,
     Reasoning,
     Refusal,
+    SpokenAnswer,
     Text,
     ToolCall,
     ToolResult,
@@ -117,7 +118,7 @@ def _told(part: Part, param: str) -> Iterator[str]:
             yield _returned(part, param)
         case Reasoning():
             pass  # of an answer that is given; the model thinks anew
-        case Image() | Audio() | File():
+        case Image() | Audio() | File() | SpokenAnswer():
             raise _unseen(part, param)
         case _:
             assert_never(part)
@@ -180,13 +181,13 @@ def check_parts(messages: Sequence[Message]) -> None:
         for place, part in enumerate(message.parts):
             inner = part.parts if isinstance(part, ToolResult) else (part,)
             for found in inner:
-                if isinstance(found, Image | Audio | File):
+                if isinstance(found, Image | Audio | File | SpokenAnswer):
                     raise _unseen(found, f"messages[{index}].content[{place}]")
 
 
-def _unseen(part: Image | Audio | File, param: str) -> InvalidRequest:
+def _unseen(part: Image | Audio | File | SpokenAnswer, param: str) -> InvalidRequest:
     """The error for a part that is no text: without it the answer would be to another question."""
-    kind = type(part).__name__.lower()
+    kind = "spoken answer" if isinstance(part, SpokenAnswer) else type(part).__name__.lower()
     return InvalidRequest(
         f"The conversation backend cannot be sent the {kind} in '{param}': only text can. Ask a "
         "model of another upstream, or leave it out.",

@@ -50,6 +50,9 @@ class MarkedChunk(msgspec.Struct, gc=False):
 class PromptDetails(msgspec.Struct, gc=False):
     """How the prompt's tokens divide."""
 
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_creation_tokens: int | None = None
@@ -59,6 +62,11 @@ class CompletionDetails(msgspec.Struct, gc=False):
     """How the answer's tokens divide."""
 
     reasoning_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class UsageObject(msgspec.Struct, gc=False):

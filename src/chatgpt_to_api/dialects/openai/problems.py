@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from chatgpt_to_api.errors import InvalidRequest
-
-MAX_DEPTH: Final = 100
-"""Deepest nesting of JSON that is taken apart (schemas, metadata)."""
 
 _PLACE: Final = re.compile(r" - at .*?`\$\.?(?P<path>[^`]*)`$", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
@@ -62,13 +58,23 @@ def malformed(error: msgspec.DecodeError, body: bytes) -> InvalidRequest:
     return InvalidRequest(f"The body is not valid JSON: {said}.", code="invalid_json")
 
 
-def too_deep(param: str | None = None) -> InvalidRequest:
+def too_deep(limit: int, param: str | None = None) -> InvalidRequest:
     """The JSON is nested deeper than anybody means it to be."""
     where = f"'{param}'" if param else "The body"
     return InvalidRequest(
-        f"{where} is nested too deeply: at most {MAX_DEPTH} levels.",
+        f"{where} is nested too deeply: arrays and objects may stand {limit} deep in each other "
+        "(CHATGPT_TO_API_MAX_DEPTH).",
         param=param,
         code="nested_too_deeply",
+    )
+
+
+def too_many(param: str, code: str, count: int, limit: int, setting: str) -> InvalidRequest:
+    """A list is longer than the setting allows."""
+    return InvalidRequest(
+        f"'{param}' has {count} entries; at most {limit} are taken ({setting}).",
+        param=param,
+        code=code,
     )
 
 
@@ -80,37 +86,49 @@ def decoded(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T], param: str) -> T
         raise mistyped(error, param) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise invalid(param, f"not valid JSON ({error})") from None
-    except RecursionError:
-        raise too_deep(param) from None
-    _check_depth(bytes(raw), param)
     return value
 
 
 def anything(raw: msgspec.Raw, param: str) -> Any:
-    """Decode any JSON that stands at ``param``. Raises InvalidRequest where it is too deep."""
+    """Decode any JSON that stands at ``param``."""
     return decoded(raw, _ANY, param)
 
 
-def _check_depth(raw: bytes, param: str) -> None:
-    if raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
+def check_depth(body: bytes, limit: int) -> None:
+    """Raise InvalidRequest for a request nested deeper than ``limit``.
+
+    A short body cannot be, nor can one with few brackets; only what is left is decoded for it.
+    """
+    if len(body) <= 2 * limit or body.count(b"{") + body.count(b"[") <= limit:
         return
-    level = _containers([_ANY.decode(raw)])
-    for _ in range(MAX_DEPTH):
+    try:
+        level = [("", _ANY.decode(body))]
+    except RecursionError:
+        raise too_deep(limit) from None
+    for depth in range(limit):
+        level = _below(level, named=depth < _NAMED)
         if not level:
             return
-        level = [
-            inner
-            for container in level
-            for inner in _containers(
-                container.values() if isinstance(container, dict) else container
-            )
-        ]
-    if level:
-        raise too_deep(param)
+    raise too_deep(limit, level[0][0] or None)
 
 
-def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
-    return [value for value in values if isinstance(value, dict | list)]
+_NAMED: Final = 3
+"""Levels of a path that an error about depth names."""
+
+
+def _below(level: list[tuple[str, Any]], *, named: bool) -> list[tuple[str, Any]]:
+    """Return the arrays and objects one level further down, with the paths they stand at."""
+    below: list[tuple[str, Any]] = []
+    for path, container in level:
+        if isinstance(container, dict):
+            for key, value in container.items():
+                if isinstance(value, dict | list):
+                    below.append((f"{path}.{key}".lstrip(".") if named else path, value))
+        else:
+            for index, value in enumerate(container):
+                if isinstance(value, dict | list):
+                    below.append((f"{path}[{index}]" if named else path, value))
+    return below
 
 
 def _in_words(types: str) -> str:

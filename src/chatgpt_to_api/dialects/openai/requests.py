@@ -8,13 +8,15 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import malformed, mistyped, too_deep
+from chatgpt_to_api.dialects.openai.problems import check_depth, malformed, mistyped, too_deep
 from chatgpt_to_api.errors import InvalidRequest
+from chatgpt_to_api.wire.limits import RequestLimits
 
 T = TypeVar("T")
 
 _BOM: Final = b"\xef\xbb\xbf"
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_LIMITS: Final = RequestLimits()
 _TRUE: Final = Raw(b"true")
 
 
@@ -23,14 +25,17 @@ def without_mark(body: bytes) -> bytes:
     return body.removeprefix(_BOM)
 
 
-def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], example: str) -> T:
+def decode_body(
+    body: bytes, decoder: msgspec.json.Decoder[T], example: str, *, depth: int = _LIMITS.depth
+) -> T:
     """Decode a request whatever its content type says; ``example`` is shown for an empty one.
 
-    Raises InvalidRequest: where the JSON breaks, or which field is missing or wrong.
+    Raises InvalidRequest: where the JSON breaks, which field is missing or wrong, what is nested
+    more than ``depth`` levels deep.
     """
     try:
         body.decode()  # fields nobody decodes here would reach an upstream unchecked
-        return decoder.decode(body)
+        decoded = decoder.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidRequest(
             f"The body is not valid UTF-8, at byte {error.start}.", code="invalid_json"
@@ -44,7 +49,9 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], example: str) -> 
             ) from None
         raise malformed(error, body) from None
     except RecursionError:
-        raise too_deep() from None
+        raise too_deep(depth) from None
+    check_depth(body, depth)
+    return decoded
 
 
 def rewritten(body: bytes, model: str | None, *, ask_usage: bool) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.chat.usage import TokenKinds, Usage
 from chatgpt_to_api.dialects.openai.messages import (
     CompletionDetails,
     PromptDetails,
@@ -27,14 +27,21 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
     """
     if usage is None or usage.total is None:
         return None
-    prompt: dict[str, int] = {}
-    completion: dict[str, int] = {}
-    if usage.cache_read is not None:
-        prompt["cached_tokens"] = usage.cache_read
-    if usage.cache_write is not None:
-        prompt["cache_write_tokens"] = usage.cache_write
-    if usage.reasoning is not None:
-        completion["reasoning_tokens"] = usage.reasoning
+    prompt = _known(
+        cached_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write,
+        text_tokens=usage.prompt_kinds.text,
+        audio_tokens=usage.prompt_kinds.audio,
+        image_tokens=usage.prompt_kinds.image,
+    )
+    completion = _known(
+        reasoning_tokens=usage.reasoning,
+        accepted_prediction_tokens=usage.accepted_prediction,
+        rejected_prediction_tokens=usage.rejected_prediction,
+        text_tokens=usage.output_kinds.text,
+        audio_tokens=usage.output_kinds.audio,
+        image_tokens=usage.output_kinds.image,
+    )
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.output,
@@ -42,6 +49,10 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
         "prompt_tokens_details": prompt,
         "completion_tokens_details": completion,
     }
+
+
+def _known(**counts: int | None) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def read_usage(raw: Raw) -> Usage | None:
@@ -73,11 +84,20 @@ def usage_of(usage: UsageObject) -> Usage | None:
     fresh = usage.prompt_tokens
     if fresh is not None and fresh >= (read or 0) + (write or 0):
         fresh -= (read or 0) + (write or 0)
+    output = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
     return Usage(
         input=fresh,
         output=usage.completion_tokens,
         cache_read=read,
         cache_write=write,
-        reasoning=(usage.completion_tokens_details or _NO_COMPLETION_DETAILS).reasoning_tokens,
+        reasoning=output.reasoning_tokens,
         source="reported",
+        accepted_prediction=output.accepted_prediction_tokens,
+        rejected_prediction=output.rejected_prediction_tokens,
+        prompt_kinds=_kinds(details),
+        output_kinds=_kinds(output),
     )
+
+
+def _kinds(details: PromptDetails | CompletionDetails) -> TokenKinds:
+    return TokenKinds(details.text_tokens, details.audio_tokens, details.image_tokens)

@@ -11,13 +11,19 @@ from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
 from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import invalid
+from chatgpt_to_api.dialects.openai.problems import invalid, too_many
 from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai_chat.door_parts import check_embedded
 from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES, canonical
-from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, ChatMessage
+from chatgpt_to_api.dialects.openai_chat.door_request import MAX_CHOICES, canonical
+from chatgpt_to_api.dialects.openai_chat.messages import (
+    DIALECT,
+    ChatCompletionRequest,
+    ChatMessage,
+)
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
+from chatgpt_to_api.wire.limits import RequestLimits
 
 _EXAMPLE: Final = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
 _SESSION_HEADERS: Final = (b"x-session-id", b"session-id")
@@ -108,19 +114,24 @@ class ChatDoor:
 
     dialect = DIALECT
 
+    def __init__(self, limits: RequestLimits = RequestLimits()) -> None:  # frozen
+        self._limits = limits
+
     def ask(self, head: RequestHead, body: bytes) -> ChatAsked:
         """Decode and check a request, whatever its content type says.
 
         Raises InvalidRequest: where the JSON breaks, or which field is missing or wrong.
         """
         body = without_mark(body)
-        asked = decode_body(body, _REQUEST, _EXAMPLE)
+        asked = decode_body(body, _REQUEST, _EXAMPLE, depth=self._limits.depth)
+        self._check_counts(asked)
         if not asked.model:
             raise invalid("model", "expected a model's name, got an empty string")
         if not asked.messages:
             raise invalid("messages", "expected at least one message, got an empty array")
         if asked.n is not None and not 1 <= asked.n <= MAX_CHOICES:
             raise invalid("n", f"expected an integer from 1 to {MAX_CHOICES}, got {asked.n}")
+        check_embedded(asked.messages, body)
         return ChatAsked(head, body, asked)
 
     def reply(self, asked: Asked, stamp: Stamp) -> ChatReplyEncoder:
@@ -129,6 +140,22 @@ class ChatDoor:
             isinstance(asked, ChatAsked) and bool(asked.asked.functions) and not asked.asked.tools
         )
         return ChatReplyEncoder(asked, stamp, calls="function_call" if legacy else "tool_calls")
+
+    def _check_counts(self, asked: ChatCompletionRequest) -> None:
+        limits = self._limits
+        if len(asked.messages) > limits.messages:
+            raise too_many(
+                "messages",
+                "too_many_messages",
+                len(asked.messages),
+                limits.messages,
+                "CHATGPT_TO_API_MAX_MESSAGES",
+            )
+        for name, tools in (("tools", asked.tools), ("functions", asked.functions)):
+            if tools is not None and len(tools) > limits.tools:
+                raise too_many(
+                    name, "too_many_tools", len(tools), limits.tools, "CHATGPT_TO_API_MAX_TOOLS"
+                )
 
     def failure(self, error: GatewayError) -> HttpReply:
         """Return a whole error reply in the dialect's shape."""

@@ -9,16 +9,22 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.events import (
+    Annotated,
+    AudioDelta,
     BlockEnded,
     BlockStarted,
     ChatEvent,
+    Citation,
     Failed,
     Finished,
     FinishReason,
+    LogprobsReported,
     ReasoningDelta,
     RefusalDelta,
+    ReplyNoted,
     Started,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     UsageReported,
 )
@@ -28,7 +34,7 @@ from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_object
 from chatgpt_to_api.dialects.openai.replies import STREAM_HEADERS
 from chatgpt_to_api.dialects.openai.usage import usage_object
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
+from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import Headers, HttpReply
 
@@ -41,6 +47,7 @@ _DONE: Final = b"data: [DONE]\n\n"
 _GOES_ON: Final = b',"logprobs":null,"finish_reason":null'
 _FINISHED: Final = b'{},"logprobs":null,"finish_reason":'
 _RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
+_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class ChatReplyEncoder:
@@ -53,6 +60,8 @@ class ChatReplyEncoder:
         "_id",
         "_include_usage",
         "_model",
+        "_noted",
+        "_said",
         "_stamp",
         "_tail",
         "_usage",
@@ -65,6 +74,8 @@ class ChatReplyEncoder:
         self._calls: Calls = calls
         self._include_usage = asked.include_usage
         self._usage: Usage | None = None
+        self._said: dict[str, str] = {}  # of what answers under the model's name
+        self._noted: dict[str, Raw] = {}  # of the whole reply, at its end
         self._choices: dict[int, _Choice] = {}
         self._head = b""
         # A client that wants usage finds the field in every chunk, null but in the last.
@@ -86,6 +97,9 @@ class ChatReplyEncoder:
                 speaking = event.choice
                 texts.append(event.text)
                 continue
+            if type(event) is LogprobsReported:
+                self._logprobs(out, event, texts if event.choice == speaking else [])
+                continue
             if texts:
                 self._text(out, speaking, texts)
             self._other(out, event)
@@ -96,9 +110,10 @@ class ChatReplyEncoder:
     def end(self) -> bytes:
         """Return the usage chunk, where it was asked for and is known, and the stream's end."""
         usage = usage_object(self._usage) if self._include_usage else None
-        if usage is None:
+        if usage is None and not self._noted:
             return _DONE
-        return self._begin() + b'],"usage":' + _ENCODE(usage) + b"}\n\n" + _DONE
+        last: dict[str, Any] = {"usage": usage} if self._include_usage else {}
+        return self._begin() + b"]," + _ENCODE(last | self._noted)[1:] + b"\n\n" + _DONE
 
     def keep_alive(self) -> bytes:
         """Return a comment, which no client sees."""
@@ -113,10 +128,12 @@ class ChatReplyEncoder:
         whole: dict[int, _WholeChoice] = {}
         for event in events:
             match event:
-                case Started(model):
-                    self._model = model or self._model
+                case Started():
+                    self._started(event)
                 case UsageReported(usage):
                     self._usage = usage
+                case ReplyNoted(fields):
+                    self._note(fields)
                 case Failed(error):
                     return HttpReply(error.status, _JSON, error_object(error))
                 case _:
@@ -129,8 +146,10 @@ class ChatReplyEncoder:
             "object": "chat.completion",
             "created": self._stamp.created,
             "model": self._model,
+            **self._said,
             "choices": [whole[index].encoded(self._calls) for index in sorted(whole)],
             "usage": usage_object(self._usage),
+            **self._noted,
         }
         return HttpReply(200, _JSON, _ENCODE(reply))
 
@@ -139,10 +158,11 @@ class ChatReplyEncoder:
     def _begin(self) -> bytes:
         """Return a chunk's beginning, up to what stands in ``choices``."""
         if not self._head:
+            said = b"".join(b'"%b":%b,' % (n.encode(), _ENCODE(v)) for n, v in self._said.items())
             self._head = (
                 b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%d,'
-                b'"model":%b,"choices":['
-                % (self._id.encode(), self._stamp.created, _ENCODE(self._model))
+                b'"model":%b,%b"choices":['
+                % (self._id.encode(), self._stamp.created, _ENCODE(self._model), said)
             )
         return self._head
 
@@ -161,6 +181,23 @@ class ChatReplyEncoder:
         out += (choice.prefix, b'{"content":', _ENCODE(text), b"}", choice.suffix)
         texts.clear()
 
+    def _logprobs(self, out: list[bytes], event: LogprobsReported, texts: list[str]) -> None:
+        """Encode how probable tokens were, with the text they are of where it is still here."""
+        choice = self._choice(out, event.choice)
+        delta = {"content": "".join(texts)} if texts else {}
+        out += (choice.prefix, _ENCODE(delta), b',"logprobs":', _ENCODE(_logprobs([event])))
+        out += (b',"finish_reason":null', self._tail)
+        texts.clear()
+
+    def _started(self, event: Started) -> None:
+        self._model = event.model or self._model
+        said = {"service_tier": event.service_tier, "system_fingerprint": event.fingerprint}
+        self._said = {name: value for name, value in said.items() if value}
+
+    def _note(self, fields: Opaque) -> None:
+        if fields.dialect == DIALECT:
+            self._noted |= _RAW_OBJECT.decode(fields.data)
+
     def _other(self, out: list[bytes], event: ChatEvent) -> None:
         match event:
             case ReasoningDelta(text, index, opaque):
@@ -171,6 +208,13 @@ class ChatReplyEncoder:
             case BlockStarted(kind="tool_call"):
                 choice = self._choice(out, event.choice)
                 choice.begin_call(out, event, self._id, self._calls)
+            case AudioDelta():
+                delta = {"audio": _audio([event])}
+                self._choice(out, event.choice).delta(out, _ENCODE(delta))
+            case Annotated(note, index):
+                notes = _annotations([note])
+                if notes:
+                    self._choice(out, index).delta(out, _ENCODE({"annotations": notes}))
             case ToolCallDelta(arguments, index):
                 self._choice(out, index).arguments(out, arguments, self._calls)
             case BlockEnded(choice=index):
@@ -180,8 +224,10 @@ class ChatReplyEncoder:
             case Finished(reason, index):
                 prefix = self._choice(out, index).prefix
                 out += (prefix, _FINISHED, _ENCODE(_reason(reason, self._calls)), self._tail)
-            case Started(model):
-                self._model = model or self._model
+            case Started():
+                self._started(event)
+            case ReplyNoted(fields):
+                self._note(fields)
             case UsageReported(usage):
                 self._usage = usage
 
@@ -189,13 +235,14 @@ class ChatReplyEncoder:
 class _Choice:
     """One choice of a stream: the bytes around its deltas, and the calls it has made."""
 
-    __slots__ = ("_awaits_arguments", "_calls", "prefix", "suffix")
+    __slots__ = ("_awaits_arguments", "_calls", "_freeform", "prefix", "suffix")
 
     def __init__(self, prefix: bytes, suffix: bytes) -> None:
         self.prefix = prefix
         self.suffix = suffix
         self._calls = 0
         self._awaits_arguments = False
+        self._freeform = False
 
     def delta(self, out: list[bytes], delta: bytes) -> None:
         out += (self.prefix, delta, self.suffix)
@@ -203,7 +250,8 @@ class _Choice:
     def begin_call(self, out: list[bytes], event: BlockStarted, reply: str, calls: Calls) -> None:
         """The first piece of a call, and only this one, has its id, type and name."""
         self._calls += 1
-        self._awaits_arguments = True
+        self._freeform = event.freeform
+        self._awaits_arguments = not event.freeform
         function = {"name": event.tool_name, "arguments": ""}
         if calls == "function_call":
             if self._calls == 1:
@@ -213,8 +261,7 @@ class _Choice:
         call = {
             "index": index,
             "id": event.tool_id or _call_id(reply, event.choice, index),
-            "type": "function",
-            "function": function,
+            **_called(event, ""),
         }
         self.delta(out, _ENCODE({"tool_calls": [call]}))
 
@@ -224,7 +271,11 @@ class _Choice:
             if self._calls == 1:
                 self.delta(out, _ENCODE({"function_call": {"arguments": piece}}))
             return
-        call = {"index": self._calls - 1, "function": {"arguments": piece}}
+        call: dict[str, Any] = {"index": self._calls - 1}
+        if self._freeform:
+            call["custom"] = {"input": piece}
+        else:
+            call["function"] = {"arguments": piece}
         self.delta(out, _ENCODE({"tool_calls": [call]}))
 
     def end_call(self, out: list[bytes], calls: Calls) -> None:
@@ -243,7 +294,10 @@ class _WholeChoice:
         self._refusal: list[str] = []
         self._thoughts: list[str] = []
         self._opaque: list[Opaque | None] = []
-        self._calls: list[tuple[str, str, list[str]]] = []
+        self._calls: list[tuple[BlockStarted, list[str]]] = []
+        self._sound: list[AudioDelta] = []
+        self._notes: list[Citation | Opaque] = []
+        self._logprobs: list[LogprobsReported] = []
         self._finish: FinishReason = "stop"
 
     def take(self, event: ChatEvent) -> None:
@@ -256,10 +310,15 @@ class _WholeChoice:
             case RefusalDelta(text):
                 self._refusal.append(text)
             case BlockStarted(kind="tool_call"):
-                call_id = event.tool_id or _call_id(self._reply, self._index, len(self._calls))
-                self._calls.append((call_id, event.tool_name, []))
+                self._calls.append((event, []))
             case ToolCallDelta(arguments):
-                self._calls[-1][2].append(arguments)
+                self._calls[-1][1].append(arguments)
+            case AudioDelta():
+                self._sound.append(event)
+            case Annotated(note):
+                self._notes.append(note)
+            case LogprobsReported():
+                self._logprobs.append(event)
             case Finished(reason):
                 self._finish = reason
             case _:
@@ -269,25 +328,33 @@ class _WholeChoice:
         text = "".join(self._text)
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": text or (None if self._calls or self._refusal else ""),
+            "content": text or (None if self._calls or self._refusal or self._sound else ""),
             "refusal": "".join(self._refusal) or None,
         }
         message |= _reasoning(self._thoughts, self._opaque)
-        made = [
-            (call_id, {"name": name, "arguments": "".join(arguments) or "{}"})
-            for call_id, name, arguments in self._calls
-        ]
-        if made and calls == "function_call":
-            message["function_call"] = made[0][1]
-        elif made:
+        if self._sound:
+            message["audio"] = _audio(self._sound)
+        notes = _annotations(self._notes)
+        if notes:
+            message["annotations"] = notes
+        if self._calls and calls == "function_call":
+            call, arguments = self._calls[0]
+            message["function_call"] = {
+                "name": call.tool_name,
+                "arguments": "".join(arguments) or "{}",
+            }
+        elif self._calls:
             message["tool_calls"] = [
-                {"id": call_id, "type": "function", "function": function}
-                for call_id, function in made
+                {
+                    "id": call.tool_id or _call_id(self._reply, self._index, index),
+                    **_called(call, "".join(arguments) or ("" if call.freeform else "{}")),
+                }
+                for index, (call, arguments) in enumerate(self._calls)
             ]
         return {
             "index": self._index,
             "message": message,
-            "logprobs": None,
+            "logprobs": _logprobs(self._logprobs),
             "finish_reason": _reason(self._finish, calls),
         }
 
@@ -295,6 +362,72 @@ class _WholeChoice:
 def _call_id(reply: str, choice: int, call: int) -> str:
     """Name a call that its upstream gave no id: unique, because the reply's id is."""
     return f"call_{reply[:24]}_{choice}_{call}"
+
+
+def _called(call: BlockStarted, arguments: str) -> dict[str, Any]:
+    """Return what a call is, with all of its arguments, or in a stream with none of them yet."""
+    if call.freeform:
+        fields: dict[str, Any] = {
+            "type": "custom",
+            "custom": {"name": call.tool_name, "input": arguments},
+        }
+    else:
+        fields = {
+            "type": "function",
+            "function": {"name": call.tool_name, "arguments": arguments},
+        }
+    if call.opaque is not None and call.opaque.dialect == DIALECT:
+        fields["extra_content"] = Raw(call.opaque.data.encode())
+    return fields
+
+
+def _audio(pieces: Sequence[AudioDelta]) -> dict[str, Any]:
+    """Return a spoken answer; what was never said of it is left out."""
+    fields: dict[str, Any] = {}
+    for piece in pieces:
+        if piece.id:
+            fields["id"] = piece.id
+        if piece.expires_at is not None:
+            fields["expires_at"] = piece.expires_at
+    data = "".join(piece.data for piece in pieces)
+    transcript = "".join(piece.transcript for piece in pieces)
+    if data:
+        fields["data"] = data
+    if transcript:
+        fields["transcript"] = transcript
+    return fields
+
+
+def _annotations(notes: Sequence[Citation | Opaque]) -> list[Any]:
+    """Return the notes that this dialect has a form for."""
+    found: list[Any] = []
+    for note in notes:
+        if isinstance(note, Citation):
+            page: dict[str, Any] = {"url": note.url, "title": note.title}
+            if note.start is not None and note.end is not None:
+                page |= {"start_index": note.start, "end_index": note.end}
+            found.append({"type": "url_citation", "url_citation": page})
+        elif note.dialect == DIALECT:
+            found.append(Raw(note.data.encode()))
+    return found
+
+
+def _logprobs(reported: Sequence[LogprobsReported]) -> dict[str, Any] | None:
+    if not reported:
+        return None
+    text = [_likely(token) for event in reported for token in event.text]
+    refusal = [_likely(token) for event in reported for token in event.refusal]
+    return {"content": text or None, "refusal": refusal or None}
+
+
+def _likely(token: TokenLogprob) -> dict[str, Any]:
+    top = [{"token": t.token, "logprob": t.logprob, "bytes": t.bytes} for t in token.top]
+    return {
+        "token": token.token,
+        "logprob": token.logprob,
+        "bytes": token.bytes,
+        "top_logprobs": top,
+    }
 
 
 def _reason(reason: FinishReason, calls: Calls) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from chatgpt_to_api.chat.request import (
     AllowedTools,
-    Audio,
     ChatRequest,
     File,
     Image,
@@ -22,6 +21,7 @@ from chatgpt_to_api.chat.request import (
     Reasoning,
     Refusal,
     Sampling,
+    SpokenAnswer,
     Text,
     Tool,
     ToolCall,
@@ -30,7 +30,10 @@ from chatgpt_to_api.chat.request import (
 )
 from chatgpt_to_api.dialects.openai.messages import present
 from chatgpt_to_api.dialects.openai.problems import anything, decoded, invalid
+from chatgpt_to_api.dialects.openai_chat.door_parts import content, vendor_fields
 from chatgpt_to_api.dialects.openai_chat.messages import (
+    DIALECT,
+    AudioReference,
     ChatCompletionRequest,
     ChatMessage,
     FunctionCall,
@@ -38,10 +41,8 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     FunctionTool,
     ResponseFormat,
     ToolCallMessage,
+    TypedExtras,
 )
-from chatgpt_to_api.errors import InvalidRequest
-
-DIALECT: Final = "openai_chat"
 
 MAX_CHOICES: Final = 128
 """Largest ``n``, as the vendor allows."""
@@ -75,6 +76,10 @@ _FUNCTION: Final = msgspec.json.Decoder(FunctionDefinition)
 _FUNCTION_CALL: Final = msgspec.json.Decoder(FunctionCall)
 _TOOL_CALL: Final = msgspec.json.Decoder(ToolCallMessage)
 _FORMAT: Final = msgspec.json.Decoder(ResponseFormat)
+_EXTRAS: Final = msgspec.json.Decoder(TypedExtras)
+_RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
+_AUDIO_REFERENCE: Final = msgspec.json.Decoder(AudioReference)
+_MESSAGE_FIELDS: Final = frozenset(ChatMessage.__struct_fields__)
 
 
 def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
@@ -83,11 +88,16 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         value = getattr(asked, name)
         if value is not None and not low <= value <= high:
             raise invalid(name, f"expected a number from {low} to {high}, got {value:g}")
+    fields = _RAW_OBJECT.decode(body)
+    decoded(Raw(body), _EXTRAS, "")  # for their types and ranges alone
     extras = {
         name: anything(raw, name)
-        for name, raw in _RAW_OBJECT.decode(body).items()
+        for name, raw in fields.items()
         if name not in _CANONICAL and present(raw)
     }
+    options = _stream_options(fields)
+    if options:
+        extras["stream_options"] = options
     tools, others = _tools(asked)
     if others:
         extras["tools"] = others
@@ -95,7 +105,7 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
     choice = _tool_choice(asked.function_call if legacy else asked.tool_choice, legacy, extras)
     return ChatRequest(
         model=asked.model,
-        messages=_messages(asked.messages),
+        messages=_messages(asked.messages, fields["messages"]),
         stream=bool(asked.stream),
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         n=asked.n or 1,
@@ -117,6 +127,15 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         user=asked.user,
         extras=extras,
     )
+
+
+def _stream_options(fields: Mapping[str, Raw]) -> dict[str, Any]:
+    """Return what a stream is to be like besides bringing its usage."""
+    raw = fields.get("stream_options")
+    if raw is None or not present(raw):
+        return {}
+    options = decoded(raw, _OBJECT, "stream_options")
+    return {name: value for name, value in options.items() if name != "include_usage"}
 
 
 def _max_tokens(asked: ChatCompletionRequest) -> int | None:
@@ -157,14 +176,16 @@ def _tools(asked: ChatCompletionRequest) -> tuple[tuple[Tool, ...], list[Any]]:
     for index, raw in enumerate(asked.tools):
         param = f"tools[{index}]"
         if decoded(raw, _TYPED, param).type == "function":
-            tools.append(_tool(decoded(raw, _FUNCTION_TOOL, param).function))
+            function = decoded(raw, _FUNCTION_TOOL, param).function
+            fields = decoded(raw, _OBJECT, param)
+            tools.append(_tool(function, vendor_fields(fields, "function")))
         else:
             others.append(anything(raw, param))
     return tuple(tools), others
 
 
-def _tool(function: FunctionDefinition) -> Tool:
-    return Tool(function.name, function.description, function.parameters, function.strict)
+def _tool(function: FunctionDefinition, vendor: Mapping[str, Any] | None = None) -> Tool:
+    return Tool(function.name, function.description, function.parameters, function.strict, vendor)
 
 
 def _tool_choice(raw: Raw, legacy: bool, extras: dict[str, Any]) -> ToolChoice | None:
@@ -222,11 +243,22 @@ def _json_format(raw: Raw, extras: dict[str, Any]) -> JsonFormat | None:
 # -- messages --------------------------------------------------------------------------------
 
 
-def _messages(messages: list[ChatMessage]) -> tuple[Message, ...]:
+def _messages(messages: list[ChatMessage], raw: Raw) -> tuple[Message, ...]:
     legacy = _LegacyCalls()
-    return tuple(
-        _message(message, f"messages[{index}]", legacy) for index, message in enumerate(messages)
-    )
+    translated: list[Message] = []
+    for index, (message, fields) in enumerate(zip(messages, _RAW_OBJECTS.decode(raw), strict=True)):
+        param = f"messages[{index}]"
+        turn = _message(message, param, legacy)
+        unknown = fields.keys() - _MESSAGE_FIELDS
+        if unknown:
+            vendor = {
+                name: anything(value, f"{param}.{name}")
+                for name, value in fields.items()
+                if name in unknown and present(value)
+            }
+            turn = structs.replace(turn, vendor=vendor or None)
+        translated.append(turn)
+    return tuple(translated)
 
 
 class _LegacyCalls:
@@ -255,7 +287,7 @@ def _message(message: ChatMessage, param: str, legacy: _LegacyCalls) -> Message:
         case "system" | "developer" | "user":
             if message.content is None:
                 raise invalid(f"{param}.content", "expected string or array, got null")
-            return Message(role, _content(message.content, param), message.name)
+            return Message(role, content(message.content, param), message.name)
         case "assistant":
             return Message("assistant", _said(message, param, legacy), message.name)
         case "tool":
@@ -272,7 +304,7 @@ def _message(message: ChatMessage, param: str, legacy: _LegacyCalls) -> Message:
 
 def _result(call_id: str, message: ChatMessage, param: str) -> ToolResult:
     parts: list[Text | Image | File] = []
-    for index, part in enumerate(_content(message.content, param)):
+    for index, part in enumerate(content(message.content, param)):
         if not isinstance(part, Text | Image | File):
             raise invalid(f"{param}.content[{index}].type", "expected text, image_url or file")
         parts.append(part)
@@ -281,19 +313,16 @@ def _result(call_id: str, message: ChatMessage, param: str) -> ToolResult:
 
 def _said(message: ChatMessage, param: str, legacy: _LegacyCalls) -> tuple[Part, ...]:
     """Return what an assistant message holds: thoughts, words, refusal, calls."""
-    if present(message.audio):
-        raise InvalidRequest(
-            f"'{param}.audio' refers to a reply that only the server which spoke it knows.",
-            param=f"{param}.audio",
-            code="unsupported_value",
-        )
     parts: list[Part] = []
     thought = message.reasoning_content or message.reasoning or ""
     details = message.reasoning_details
     if thought or present(details):
         opaque = Opaque(DIALECT, bytes(details).decode()) if present(details) else None
         parts.append(Reasoning(thought, opaque))
-    parts += _content(message.content, param)
+    parts += content(message.content, param)
+    if present(message.audio):
+        spoken = decoded(message.audio, _AUDIO_REFERENCE, f"{param}.audio")
+        parts.append(SpokenAnswer(spoken.id))
     if message.refusal:
         parts.append(Refusal(message.refusal))
     for index, raw in enumerate(message.tool_calls or ()):
@@ -306,123 +335,11 @@ def _said(message: ChatMessage, param: str, legacy: _LegacyCalls) -> tuple[Part,
 
 
 def _call(call: ToolCallMessage, param: str) -> ToolCall:
-    extra = bytes(call.extra_content).decode() if present(call.extra_content) else None
+    opaque = None
+    if present(call.extra_content):
+        opaque = Opaque(DIALECT, bytes(call.extra_content).decode())
     if call.function is not None:
-        opaque = Opaque(DIALECT, extra) if extra is not None else None
         return ToolCall(call.id, call.function.name, call.function.arguments, opaque)
     if call.custom is not None:
-        return ToolCall(call.id, call.custom.name, call.custom.input, CUSTOM)
+        return ToolCall(call.id, call.custom.name, call.custom.input, opaque, freeform=True)
     raise invalid(f"{param}.function", "expected object, got nothing")
-
-
-CUSTOM: Final = Opaque(DIALECT, "custom")
-"""Marks a call of a freeform tool, whose arguments are no JSON."""
-
-
-def _content(content: str | list[Raw] | None, param: str) -> tuple[Part, ...]:
-    if not content:
-        return ()
-    if isinstance(content, str):
-        return (Text(content),)
-    return tuple(_part(raw, f"{param}.content[{index}]") for index, raw in enumerate(content))
-
-
-def _part(raw: Raw, param: str) -> Part:
-    fields = decoded(raw, _OBJECT, param)
-    kind = _string(fields, "type", param)
-    read = _PARTS.get(kind)
-    if read is None:
-        raise invalid(f"{param}.type", f"expected one of {', '.join(_PARTS)}, got {kind[:40]!r}")
-    return read(fields, param)
-
-
-def _vendor(fields: Mapping[str, Any], own: str) -> dict[str, Any] | None:
-    """Return what one vendor alone understands of a part."""
-    return {k: v for k, v in fields.items() if k not in ("type", own)} or None
-
-
-def _text(fields: Mapping[str, Any], param: str) -> Text:
-    return Text(_string(fields, "text", param), _vendor(fields, "text"))
-
-
-def _refusal(fields: Mapping[str, Any], param: str) -> Refusal:
-    return Refusal(_string(fields, "refusal", param))
-
-
-def _image(fields: Mapping[str, Any], param: str) -> Image:
-    given = fields.get("image_url")
-    where = f"{param}.image_url"
-    if isinstance(given, str):
-        url, detail = given, None
-    else:
-        inner = _object(fields, "image_url", param)
-        where += ".url"
-        url = _string(inner, "url", f"{param}.image_url")
-        detail = _optional(inner, "detail", f"{param}.image_url")
-    if not url.startswith(("https://", "http://", "data:")):
-        raise invalid(where, "expected an http, https or data URL")
-    return Image(url, detail, _vendor(fields, "image_url"))
-
-
-def _audio(fields: Mapping[str, Any], param: str) -> Audio:
-    inner = _object(fields, "input_audio", param)
-    where = f"{param}.input_audio"
-    data, form = _string(inner, "data", where), _string(inner, "format", where)
-    return Audio(data, form, _vendor(fields, "input_audio"))
-
-
-def _file(fields: Mapping[str, Any], param: str) -> File:
-    inner = _object(fields, "file", param)
-    where = f"{param}.file"
-    file = File(
-        data=_optional(inner, "file_data", where),
-        file_id=_optional(inner, "file_id", where),
-        filename=_optional(inner, "filename", where),
-        vendor=_vendor(fields, "file"),
-    )
-    if file.data is None and file.file_id is None:
-        raise invalid(where, "expected file_data or file_id")
-    return file
-
-
-_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Part]]] = {
-    "text": _text,
-    "image_url": _image,
-    "input_audio": _audio,
-    "file": _file,
-    "refusal": _refusal,
-}
-
-
-def _string(fields: Mapping[str, Any], key: str, param: str) -> str:
-    value = fields.get(key)
-    if not isinstance(value, str):
-        raise invalid(f"{param}.{key}", f"expected string, got {_kind(value)}")
-    return value
-
-
-def _optional(fields: Mapping[str, Any], key: str, param: str) -> str | None:
-    return None if fields.get(key) is None else _string(fields, key, param)
-
-
-def _object(fields: Mapping[str, Any], key: str, param: str) -> Mapping[str, Any]:
-    value = fields.get(key)
-    if not isinstance(value, dict):
-        raise invalid(f"{param}.{key}", f"expected object, got {_kind(value)}")
-    return value
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int() | float():
-            return "number"
-        case dict():
-            return "object"
-        case _:
-            return "array"

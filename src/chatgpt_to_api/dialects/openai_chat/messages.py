@@ -8,12 +8,14 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from chatgpt_to_api.dialects.openai.messages import NO_RAW
+
+DIALECT: Final = "openai_chat"
 
 # -- the request -----------------------------------------------------------------------------
 
@@ -58,6 +60,12 @@ class ChatMessage(msgspec.Struct):
     audio: Raw = NO_RAW
 
 
+class AudioReference(msgspec.Struct):
+    """An earlier spoken answer."""
+
+    id: str
+
+
 class StreamOptions(msgspec.Struct):
     """What a streaming client wants besides the text."""
 
@@ -68,7 +76,7 @@ class ChatCompletionRequest(msgspec.Struct):
     """``POST /v1/chat/completions``.
 
     Named here is what has a canonical meaning or a type worth checking early; every other field of
-    the API is an extra (``EXTRAS`` lists today's).
+    the API is an extra (``TypedExtras`` lists today's).
     """
 
     model: str
@@ -96,26 +104,24 @@ class ChatCompletionRequest(msgspec.Struct):
     metadata: Raw = NO_RAW
 
 
-EXTRAS: Final = frozenset(
-    {
-        "audio",
-        "logit_bias",
-        "logprobs",
-        "metadata",
-        "modalities",
-        "plugin_ids",
-        "prediction",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "top_logprobs",
-        "verbosity",
-        "web_search_options",
-    }
-)
-"""Parameters of today's API that have no canonical field."""
+class TypedExtras(msgspec.Struct):
+    """The extras whose types and ranges are the same wherever they are known."""
+
+    audio: dict[str, Any] | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    metadata: dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    moderation: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=128)] | None = None
+    verbosity: str | None = None
+    web_search_options: dict[str, Any] | None = None
 
 
 class FunctionDefinition(msgspec.Struct):
@@ -185,6 +191,48 @@ class ToolCallPiece(msgspec.Struct, gc=False):
     id: str | None = None
     function: FunctionPiece | None = None
     custom: CustomPiece | None = None
+    extra_content: Raw = NO_RAW
+
+
+class UrlCitation(msgspec.Struct, forbid_unknown_fields=True):
+    """A web page, and which characters of the text rest on it."""
+
+    url: str
+    title: str = ""
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class UrlAnnotation(msgspec.Struct, forbid_unknown_fields=True):
+    """A note on a text: a ``url_citation``. Notes of any other shape are kept as they came."""
+
+    type: Literal["url_citation"]
+    url_citation: UrlCitation
+
+
+class AudioPiece(msgspec.Struct):
+    """A piece of a spoken answer, or a whole one."""
+
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+    expires_at: int | None = None
+
+
+class Likely(msgspec.Struct):
+    """A token and its log probability, with the likeliest in its place."""
+
+    token: str
+    logprob: float | None = None
+    bytes: list[int] | None = None
+    top_logprobs: list[Likely] | None = None
+
+
+class Logprobs(msgspec.Struct):
+    """Log probabilities of a choice's tokens."""
+
+    content: list[Likely] | None = None
+    refusal: list[Likely] | None = None
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -197,6 +245,8 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[ToolCallPiece] | None = None
     function_call: FunctionPiece | None = None
+    audio: Raw = NO_RAW
+    annotations: Raw = NO_RAW
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -206,6 +256,7 @@ class Choice(msgspec.Struct, gc=False):
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
+    logprobs: Raw = NO_RAW
     usage: Raw = NO_RAW
     error: Raw = NO_RAW
 
@@ -216,6 +267,8 @@ class Chunk(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Raw = NO_RAW
     error: Raw = NO_RAW
+    moderation: Raw = NO_RAW
+    metadata: Raw = NO_RAW
 
 
 class LeanDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -230,6 +283,7 @@ class LeanChoice(msgspec.Struct, gc=False):
     delta: LeanDelta
     index: int = 0
     finish_reason: None = None
+    logprobs: None = None
     usage: None = None
     error: None = None
 
@@ -240,10 +294,14 @@ class LeanChunk(msgspec.Struct, gc=False):
     choices: tuple[LeanChoice]
     usage: None = None
     error: None = None
+    moderation: None = None
+    metadata: None = None
 
 
 class Identity(msgspec.Struct, gc=False):
-    """What is read once of a reply: its id and its model."""
+    """What is read once of a reply: its id, its model and what answers under that name."""
 
     id: str | None = None
     model: str | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None

@@ -10,7 +10,9 @@ from msgspec import Raw
 
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import ChatEvent
-from chatgpt_to_api.dialects.openai_chat.messages import ToolCallPiece
+from chatgpt_to_api.chat.request import Opaque
+from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.openai_chat.messages import DIALECT, ToolCallPiece
 
 _WHOLE: Final = msgspec.json.Decoder(Raw)
 _LONGEST_GUESS: Final = 64 * 1024
@@ -33,9 +35,11 @@ class ToolCalls:
         "_arguments",
         "_choice",
         "_ended",
+        "_freeform",
         "_id",
         "_index",
         "_name",
+        "_opaque",
         "_reply",
         "_tracker",
         "_waiting",
@@ -53,6 +57,8 @@ class ToolCalls:
         self._name = ""
         self._arguments: str = ""  # of a call that has neither id nor index
         self._waiting: list[str] | None = None  # arguments of a call whose name has not come yet
+        self._freeform = False
+        self._opaque: Opaque | None = None
 
     def piece(self, piece: ToolCallPiece) -> list[ChatEvent]:
         """Take a piece. Raises LatePiece."""
@@ -68,6 +74,10 @@ class ToolCalls:
         events: list[ChatEvent] = []
         if self.count == 0 or self._is_new(piece, call_id, name):
             events += self._begin(piece, call_id)
+        if piece.custom is not None:
+            self._freeform = True
+        if present(piece.extra_content):
+            self._opaque = Opaque(DIALECT, bytes(piece.extra_content).decode())
         if self._waiting is not None:
             if not name:
                 self._waiting.append(arguments)
@@ -115,6 +125,7 @@ class ToolCalls:
             self._ended.discard(piece.index)  # an index counted per chunk comes again
         self._id, self._index, self._name, self._arguments = call_id, piece.index, "", ""
         self._waiting = []
+        self._freeform, self._opaque = False, None
         self.count += 1
         return events
 
@@ -122,7 +133,10 @@ class ToolCalls:
         waiting = "".join(self._waiting or ())
         self._waiting = None
         self._name = name
-        events = self._tracker.tool_call(self._id or self._made_up_id(), name)
+        call_id = self._id or self._made_up_id()
+        events = self._tracker.tool_call(
+            call_id, name, freeform=self._freeform, opaque=self._opaque
+        )
         return events + self._tracker.arguments(waiting)
 
     def _made_up_id(self) -> str:

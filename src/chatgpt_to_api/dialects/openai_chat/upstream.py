@@ -11,7 +11,7 @@ from chatgpt_to_api.dialects.contract import Ids, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.openai.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.whole import read_whole
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT
+from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import fixed_sampling, request_object
 from chatgpt_to_api.wire.http import (

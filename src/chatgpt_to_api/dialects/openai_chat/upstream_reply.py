@@ -10,15 +10,22 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import (
+    Annotated,
+    AudioDelta,
     ChatEvent,
+    Citation,
     Failed,
     FinishReason,
+    LogprobsReported,
     ReasoningDelta,
+    ReplyNoted,
     Started,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     UsageReported,
 )
@@ -43,14 +50,19 @@ from chatgpt_to_api.dialects.openai.replies import (
     shape_of,
 )
 from chatgpt_to_api.dialects.openai.usage import read_usage
-from chatgpt_to_api.dialects.openai_chat.door_request import DIALECT, MAX_CHOICES
+from chatgpt_to_api.dialects.openai_chat.door_request import MAX_CHOICES
 from chatgpt_to_api.dialects.openai_chat.messages import (
+    DIALECT,
+    AudioPiece,
     Chunk,
     Content,
     Delta,
     Identity,
     LeanChunk,
+    Likely,
+    Logprobs,
     ToolCallPiece,
+    UrlAnnotation,
 )
 from chatgpt_to_api.dialects.openai_chat.tool_calls import LatePiece, ToolCalls
 from chatgpt_to_api.wire.http import ReplyHead
@@ -60,6 +72,11 @@ MAX_WHOLE: Final = 64 * 1024 * 1024
 """Largest reply that is one object, bytes."""
 
 _CHUNK: Final = msgspec.json.Decoder(Chunk)
+_LOGPROBS: Final = msgspec.json.Decoder(Logprobs)
+_AUDIO: Final = msgspec.json.Decoder(AudioPiece)
+_ANNOTATION: Final = msgspec.json.Decoder(UrlAnnotation)
+_RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
+_SILENCE: Final = AudioDelta()
 _LEAN: Final = msgspec.json.Decoder(LeanChunk)
 _IDENTITY: Final = msgspec.json.Decoder(Identity)
 _REASONS: Final[dict[str, FinishReason]] = {
@@ -250,7 +267,13 @@ class ChatReplyDecoder:
             identity = Identity()
         self._started = True
         self._reply_id = identity.id or ""
-        events.append(Started(identity.model or ""))
+        events.append(
+            Started(
+                identity.model or "",
+                identity.service_tier or "",
+                identity.system_fingerprint or "",
+            )
+        )
 
     def _chunk(self, chunk: Chunk, events: list[ChatEvent]) -> None:
         # The last usage holds, wherever it stands; counts of a stream are never summed.
@@ -258,6 +281,13 @@ class ChatReplyDecoder:
             self._usage = chunk.usage
         if present(chunk.error):
             raise _Broken(complaint(chunk.error))
+        noted = {
+            name: raw
+            for name, raw in (("moderation", chunk.moderation), ("metadata", chunk.metadata))
+            if present(raw)
+        }
+        if noted:
+            events.append(ReplyNoted(Opaque(DIALECT, msgspec.json.encode(noted).decode())))
         for choice in chunk.choices or ():
             if present(choice.usage):
                 self._usage = choice.usage
@@ -267,6 +297,8 @@ class ChatReplyDecoder:
             except LatePiece:
                 message = "The upstream went back to a tool call it had left."
                 raise _Broken(nonsense(message)) from None
+            if present(choice.logprobs):
+                events += state.logprobs(choice.logprobs)
             if present(choice.error):
                 raise _Broken(complaint(choice.error))
             reason = (choice.finish_reason or "").lower()
@@ -340,8 +372,12 @@ class _Choice:
             events += self.tracker.text(delta.content)
         elif delta.content is not None:
             self._pieces(delta.content, events)
+        if present(delta.audio):
+            self._speak(delta.audio, events)
         if delta.refusal:
             events += self.tracker.refusal(delta.refusal)
+        if present(delta.annotations):
+            events += _annotated(delta.annotations, self._index)
         if delta.tool_calls:
             for piece in delta.tool_calls:
                 events += self._tool_calls().piece(piece)
@@ -357,6 +393,31 @@ class _Choice:
             if reason == "stop":
                 reason = "tool_calls"
         return events + self.tracker.finish(reason)
+
+    def logprobs(self, raw: Raw) -> list[ChatEvent]:
+        """Read how probable a chunk's tokens were; [] where that has no known form."""
+        try:
+            found = _LOGPROBS.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
+            return []
+        text, refusal = _likely(found.content), _likely(found.refusal)
+        if self.tracker.finished or not (text or refusal):
+            return []
+        return [LogprobsReported(text, refusal, self._index)]
+
+    def _speak(self, raw: Raw, events: list[ChatEvent]) -> None:
+        try:
+            piece = _AUDIO.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
+            return
+        said = AudioDelta(
+            piece.data or "",
+            piece.transcript or "",
+            id=piece.id or "",
+            expires_at=piece.expires_at,
+        )
+        if said != _SILENCE:
+            events += self.tracker.audio(said)
 
     def _tool_calls(self) -> ToolCalls:
         if self._calls is None:
@@ -384,6 +445,35 @@ def _plain(content: Content) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(piece.text or "" for piece in content)
+
+
+def _annotated(raw: Raw, choice: int) -> list[ChatEvent]:
+    try:
+        notes = _RAW_LIST.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    events: list[ChatEvent] = []
+    for note in notes:
+        try:
+            page = _ANNOTATION.decode(note).url_citation
+        except (msgspec.DecodeError, RecursionError):
+            events.append(Annotated(Opaque(DIALECT, bytes(note).decode()), choice))
+        else:
+            citation = Citation(page.url, page.title, page.start_index, page.end_index)
+            events.append(Annotated(citation, choice))
+    return events
+
+
+def _likely(tokens: list[Likely] | None) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(
+            token.token,
+            token.logprob,
+            None if token.bytes is None else tuple(token.bytes),
+            _likely(token.top_logprobs),
+        )
+        for token in tokens or ()
+    )
 
 
 def _merged(events: list[ChatEvent]) -> list[ChatEvent]:

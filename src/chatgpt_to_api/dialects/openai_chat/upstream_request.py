@@ -24,13 +24,14 @@ from chatgpt_to_api.chat.request import (
     Part,
     Reasoning,
     Refusal,
+    SpokenAnswer,
     Text,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
-from chatgpt_to_api.dialects.openai_chat.door_request import CUSTOM, DIALECT
+from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 
 _THINKS: Final = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*chat)")
 _SAMPLING: Final = (
@@ -83,6 +84,9 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
         body["reasoning_effort"] = request.reasoning_effort
     if request.user is not None:
         body["user"] = request.user
+    options = extras.pop("stream_options", None)
+    if options and request.stream:
+        body["stream_options"] = body.get("stream_options", {}) | options
     return body | extras
 
 
@@ -94,7 +98,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
         function["parameters"] = tool.schema
     if tool.strict is not None:
         function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": function, **(tool.vendor or {})}
 
 
 def _tool_choice(choice: ToolChoice) -> Any:
@@ -153,6 +157,8 @@ def _messages(messages: Iterable[Message]) -> Iterable[dict[str, Any]]:
 def _named(fields: dict[str, Any], message: Message) -> dict[str, Any]:
     if message.name is not None:
         fields["name"] = message.name
+    if message.vendor is not None:
+        fields.update(message.vendor)
     return fields
 
 
@@ -166,6 +172,9 @@ def _result(message: Message, result: ToolResult, pictures: list[dict[str, Any]]
 def _assistant(message: Message, parts: tuple[Part, ...]) -> dict[str, Any]:
     said = tuple(part for part in parts if isinstance(part, Text | Image | Audio | File))
     fields: dict[str, Any] = {"role": "assistant", "content": _content(said) or None}
+    for part in parts:
+        if isinstance(part, SpokenAnswer):
+            fields["audio"] = {"id": part.id}
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
     if refusal:
         fields["refusal"] = refusal
@@ -190,17 +199,12 @@ def _reasoning(thoughts: list[Reasoning]) -> dict[str, Any]:
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    if call.opaque == CUSTOM:
-        return {
-            "id": call.id,
-            "type": "custom",
-            "custom": {"name": call.name, "input": call.arguments},
-        }
-    fields: dict[str, Any] = {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments},
-    }
+    fields: dict[str, Any] = {"id": call.id}
+    if call.freeform:
+        fields |= {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    else:
+        function = {"name": call.name, "arguments": call.arguments}
+        fields |= {"type": "function", "function": function}
     if call.opaque is not None and call.opaque.dialect == DIALECT:
         fields["extra_content"] = Raw(call.opaque.data.encode())
     return fields
@@ -238,5 +242,5 @@ def _part(part: Part) -> dict[str, Any]:
             return {"type": "refusal", "refusal": text}
         case Reasoning(text):
             return {"type": "text", "text": text}
-        case ToolCall() | ToolResult():
-            raise AssertionError("calls and results are messages of their own")
+        case ToolCall() | ToolResult() | SpokenAnswer():
+            raise AssertionError("calls, results and spoken answers are no content")
