@@ -80,6 +80,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class EndpointNotServed(NotFound):
+    """No upstream offers what that path is for."""
+
+    code = "endpoint_not_served"
+
+
 class MethodNotAllowed(GatewayError):
     """The path exists, the method does not."""
 

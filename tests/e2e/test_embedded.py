@@ -109,3 +109,46 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
         assert gateway.stop() == 0
         for pid in pids:
             wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+
+
+def similarity(gateway: GatewayProcess, left: str, right: str) -> float:
+    """The cosine of two texts' vectors, which come at length 1."""
+    with openai.OpenAI(base_url=gateway.url("/v1"), api_key="x", max_retries=0) as sdk:
+        reply = sdk.embeddings.create(model="smollm2-135m-instruct", input=[left, right])
+    first, second = (entry.embedding for entry in reply.data)
+    assert len(first) == len(second) == 576
+    assert sum(value * value for value in first) == pytest.approx(1, abs=1e-3)
+    return sum(a * b for a, b in zip(first, second, strict=True))
+
+
+def test_its_embeddings_tell_alike_from_unlike(gateway: GatewayProcess) -> None:
+    """Barely: every sentence is somewhat like any other, which the docs say with these numbers."""
+    alike = [
+        similarity(gateway, "How do I reset my password?", "I forgot my login, I need a new one."),
+        similarity(gateway, "The cat sleeps on the sofa.", "A kitten is napping on the couch."),
+    ]
+    unlike = [
+        similarity(gateway, "How do I reset my password?", "A kitten is napping on the couch."),
+        similarity(gateway, "The cat sleeps on the sofa.", "Shares dropped a lot this afternoon."),
+    ]
+    assert min(alike) > max(unlike) > 0.5
+
+
+def test_its_embeddings_come_in_both_formats_and_one_length(gateway: GatewayProcess) -> None:
+    """Base64 is the SDK's default; ``dimensions`` and inputs beyond 512 tokens are refused."""
+    with openai.OpenAI(base_url=gateway.url("/v1"), api_key="x", max_retries=0) as sdk:
+        model = "smollm2-135m-instruct"
+        plain = sdk.embeddings.create(model=model, input="Hello", encoding_format="float")
+        packed = sdk.embeddings.create(model=model, input="Hello")
+        assert packed.data[0].embedding == pytest.approx(plain.data[0].embedding, abs=1e-5)
+        assert plain.usage.prompt_tokens == plain.usage.total_tokens > 0
+        tokens = sdk.embeddings.create(model=model, input=[[19556], [1, 2]])
+        assert [entry.index for entry in tokens.data] == [0, 1]
+        with pytest.raises(openai.BadRequestError, match="cannot be shortened") as refused:
+            sdk.embeddings.create(model=model, input="Hello", dimensions=64)
+        assert refused.value.param == "dimensions"
+        with pytest.raises(openai.BadRequestError, match="too long for this model") as long:
+            sdk.embeddings.create(model=model, input="word " * 600)
+        assert long.value.param == "input"
+        models = {card.id: card for card in sdk.models.list().data}
+        assert models[model].context_length == 4096  # type: ignore[attr-defined]

@@ -33,6 +33,7 @@ class Card(NamedTuple):
     id: str
     created: int = 1700000000
     owned_by: str = "conversation"
+    context_length: int | None = None
 
 
 class Shown:

@@ -38,6 +38,7 @@ class PlainDoor:
     """A door that renders errors in a shape of its own, so that a test sees who rendered."""
 
     dialect = "plain"
+    endpoint = "chat"
 
     def ask(self, head: RequestHead, body: bytes) -> Asked:
         raise AssertionError("the tests' handlers read bodies themselves")

@@ -58,7 +58,13 @@ class EmbeddedUpstream:
         """Where it answers, None where it does not run."""
         if self._model is None:
             return None
-        return LocalEndpoint(self._model.base_url, self._model.models, self._ready)
+        return LocalEndpoint(
+            self._model.base_url,
+            self._model.models,
+            self._model.vector_size,
+            self._model.context,
+            self._ready,
+        )
 
     @property
     def credentials(self) -> list[CredentialSpec]:

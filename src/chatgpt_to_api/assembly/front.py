@@ -9,6 +9,7 @@ from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.conversation import door as conversation_door
 from chatgpt_to_api.dialects.openai_chat import door as chat_door
+from chatgpt_to_api.dialects.openai_embeddings import door as embeddings_door
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
 from chatgpt_to_api.gateway.engine import Gateway
@@ -62,7 +63,10 @@ def open_front(
         bearer = Bearer.IDENTITY_OR_NOBODY
     most = settings.limits
     request_limits = RequestLimits(most.max_messages, most.max_tools, most.max_depth)
-    entries = {"/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway)}
+    entries = {
+        "/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway),
+        "/v1/embeddings": DoorEntry(embeddings_door.DOOR, gateway),
+    }
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     site = Site(overview, gatekeeper)

@@ -51,7 +51,12 @@ class InForce:
         """Return the upstreams that settings, tokens and keys now ask for."""
         settings = self.settings
         if self.official is not None:
-            official = UpstreamSettings("openai", base_url=OFFICIAL_URL, api_keys=(self.official,))
+            official = UpstreamSettings(
+                "openai",
+                base_url=OFFICIAL_URL,
+                api_keys=(self.official,),
+                endpoints=("*",),
+            )
             settings = structs.replace(
                 settings, upstreams={**settings.upstreams, OFFICIAL: official}
             )

@@ -64,7 +64,7 @@ def _configured(configured: Settings) -> list[Model]:
     """Name what the settings would route, without asking any upstream."""
     from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
     from chatgpt_to_api.gateway.models import ModelList
-    from chatgpt_to_api.local_model.model_file import MODEL_NAME
+    from chatgpt_to_api.local_model.model_file import MODEL_NAME, VECTOR_SIZE
     from chatgpt_to_api.local_model.runtime import runtime_available
     from chatgpt_to_api.transport.environment import ProxyRules
 
@@ -75,7 +75,13 @@ def _configured(configured: Settings) -> list[Model]:
         return
 
     # The address is never called: only the names matter here.
-    local = LocalEndpoint("http://127.0.0.1/v1", (MODEL_NAME,), at_once)
+    local = LocalEndpoint(
+        "http://127.0.0.1/v1",
+        (MODEL_NAME,),
+        VECTOR_SIZE,
+        configured.embedded_model.context,
+        at_once,
+    )
     routes = build_routes(
         configured, in_force, local if runtime_available() else None, ProxyRules()
     )

@@ -17,6 +17,7 @@ from chatgpt_to_api.wire.secret import Secret
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?\.?")
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]+", re.IGNORECASE)
 _UPSTREAM_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ENDPOINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "authorization", "cookie"}
@@ -96,6 +97,18 @@ def _globs(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return values
 
 
+def _endpoints(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError('expected endpoints such as "chat" and "models", or "*"; got none')
+    for value in values:
+        if value != "*" and not _ENDPOINT.fullmatch(value):
+            raise ValueError(
+                "expected * or the first part of a path after /v1/, such as audio; "
+                f"got {value[:64]!r}"
+            )
+    return values
+
+
 def _proxy(value: Secret | None) -> Secret | None:
     if value is not None:
         parse_proxy(value.reveal())
@@ -139,6 +152,7 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "proxy.all": _proxy,
     "well_known_models": _globs,
     "upstreams.NAME.api_keys": _header_secrets,
+    "upstreams.NAME.endpoints": _endpoints,
     "upstreams.NAME.models": _globs,
     "upstreams.NAME.rate_limits": _rates,
     "upstreams.NAME.credential_rate_limits": _rates,

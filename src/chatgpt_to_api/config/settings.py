@@ -333,6 +333,15 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Secret, ...],
         of_upstream("API keys it accepts.", "openai", openai="OPENAI_API_KEY"),
     ] = ()
+    endpoints: Annotated[
+        tuple[str, ...],
+        of_upstream(
+            "What it offers: the first parts of its paths after /v1/, such as chat, models, "
+            "completions, embeddings, audio, images, files; * is all.",
+            "openai",
+            openai="OPENAI_ENDPOINTS",
+        ),
+    ] = ("chat", "models")
     models: Annotated[
         tuple[str, ...] | None,
         of_upstream('Model names and globs it serves; ["*"] is every name.'),

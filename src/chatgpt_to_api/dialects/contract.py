@@ -112,6 +112,8 @@ class Door(Protocol):
     """Client side of a dialect."""
 
     dialect: str
+    endpoint: str
+    """The endpoint of an upstream that its requests are for: the first part of the path there."""
 
     def ask(self, head: RequestHead, body: bytes) -> Asked:
         """Decode and check a request. Raises InvalidRequest naming ``param``."""
@@ -289,8 +291,14 @@ class Upstream(Protocol):
         ...
 
 
-class RelayUpstream(Upstream, Protocol):
-    """An upstream whose dialect can be relayed."""
+class RelayUpstream(Protocol):
+    """The backend side of a dialect that can be relayed, for one configured upstream."""
+
+    dialect: str
+
+    def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
+        """What a non-2xx reply means. ``body`` is a bounded beginning; ``now`` is Unix time."""
+        ...
 
     def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
         """The call that carries a relayed body."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.dialects.contract import RelayUpstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
+from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.emulation.features import EMULATED
+from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import (
     CAPABILITIES,
@@ -34,11 +37,15 @@ _BLIND: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "files
 class LocalEndpoint(msgspec.Struct, frozen=True):
     """Where the embedded model answers.
 
-    ``models`` are the names it has for itself; ``ready`` waits while it is being loaded.
+    ``models`` are the names it has for itself, ``vector_size`` is the length of its embeddings,
+    ``context`` of the longest prompt and answer together, tokens; ``ready`` waits while it is being
+    loaded.
     """
 
     base_url: str
     models: tuple[str, ...]
+    vector_size: int
+    context: int
     ready: Callable[[float], Awaitable[None]]
 
 
@@ -57,25 +64,42 @@ def build_routes(
         for name, upstream in in_force.items()
         if upstream.kind != "local" or local is not None
     ]
+    endpoints = Endpoints(upstreams, lambda able: _routes_over(able, settings))
+    able = [upstream for upstream in upstreams if upstream.offers(CHAT)]
+    return _routes_over(able, settings, endpoints)
+
+
+def _routes_over(
+    upstreams: Sequence[ConfiguredUpstream],
+    settings: Settings,
+    endpoints: Endpoints | None = None,
+) -> Routes:
+    """Return the routes over those ``upstreams`` that offer an endpoint.
+
+    Those of chat have all other ``endpoints`` with them, and an error where a configured route
+    leads to nobody. Of other endpoints such a route says nothing: the next rule counts.
+    """
     by_name = {upstream.name: upstream for upstream in upstreams}
     conversation = next((u for u in upstreams if u.kind == "conversation"), None)
     embedded = next((u for u in upstreams if u.kind == "local"), None)
     takes_all = any(u.kind == "openai" and u.models is None for u in upstreams)
+    routes = [
+        (
+            route.model,
+            [
+                Candidate(by_name[c.upstream], c.model or "")
+                for c in route.candidates
+                if c.upstream in by_name
+            ],
+        )
+        for route in settings.routes
+    ]
     return Routes(
         upstreams,
-        routes=[
-            (
-                route.model,
-                [
-                    Candidate(by_name[c.upstream], c.model or "")
-                    for c in route.candidates
-                    if c.upstream in by_name
-                ],
-            )
-            for route in settings.routes
-        ],
+        routes=[(model, found) for model, found in routes if found or endpoints is not None],
         default=conversation or (None if takes_all else embedded),
         also_known=settings.well_known_models,
+        endpoints=endpoints,
     )
 
 
@@ -140,13 +164,16 @@ def _upstream(
                 name=name,
                 kind="openai",
                 codec=codec,
-                relay=codec,
+                endpoints=frozenset(upstream.endpoints),
+                relays=_relays(codec, EmbeddingsUpstream(upstream.base_url)),
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
                 native=CAPABILITIES - set(upstream.emulate or ()),
                 emulates=frozenset(upstream.emulate or ()),
                 include_usage=upstream.include_usage,
-                list_models=codec.models_request,
+                list_models=(
+                    codec.models_request if {"models", EVERY} & set(upstream.endpoints) else None
+                ),
                 on_client_gone=upstream.on_client_gone,
             )
         case "local":
@@ -156,8 +183,12 @@ def _upstream(
                 name=name,
                 kind="local",
                 codec=codec,
-                relay=codec,
+                endpoints=frozenset({CHAT, "embeddings"}),
+                relays=_relays(
+                    codec, EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
+                ),
                 models=(*local.models, *(upstream.models or ())),
+                context_length=local.context,
                 native=_BLIND,
                 ready=local.ready,
                 include_usage=upstream.include_usage,
@@ -175,6 +206,10 @@ def _continuing(upstream: UpstreamSettings, codec: ConversationUpstream) -> Cont
         hide=upstream.hide_conversations,
         hiding=codec.hiding,
     )
+
+
+def _relays(*codecs: RelayUpstream) -> Mapping[str, RelayUpstream]:
+    return {codec.dialect: codec for codec in codecs}
 
 
 def outbound_proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:

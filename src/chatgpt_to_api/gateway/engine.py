@@ -30,6 +30,7 @@ from chatgpt_to_api.errors import (
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_of
 from chatgpt_to_api.gateway.delivery import Delivery
+from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.faults import broken_off, fault_of
 from chatgpt_to_api.gateway.hiding import Hider
@@ -252,8 +253,11 @@ class Gateway:
                 f"at most {LONGEST_MODEL} are taken.",
                 param="model",
             )
-        candidates = self.routes.candidates(question.asked.model)
         delivery = question.delivery
+        routes = self.routes
+        if delivery.door.endpoint != CHAT:
+            routes = routes.endpoints.routes(delivery.door.endpoint)
+        candidates = routes.candidates(question.asked.model)
         n = question.asked.n
         # One candidate that answers with one choice is enough: any of them may have to answer.
         if n == 1 or not any(candidate.upstream.one_choice for candidate in candidates):
@@ -374,13 +378,9 @@ class Gateway:
         upstream = candidate.upstream
         drains = upstream.on_client_gone == "drain"
         question.draining += drains
-        codec = upstream.relay
+        codec = upstream.relays.get(question.delivery.door.dialect)
         try:
-            if (
-                codec is not None
-                and codec.dialect == question.delivery.door.dialect
-                and len(question.parts) == 1
-            ):
+            if codec is not None and len(question.parts) == 1:
                 relay = relay_stream if question.asked.stream else relay_whole
                 return await relay(self, question, candidate, codec, lease)
             return await translate(self, question, part, candidate, lease)

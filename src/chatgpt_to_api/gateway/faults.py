@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from msgspec import structs
 
-from chatgpt_to_api.dialects.contract import Upstream, UpstreamFault
+from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream, UpstreamFault
 from chatgpt_to_api.errors import UpstreamFailed, UpstreamTimeout
 from chatgpt_to_api.transport.errors import (
     ConnectFailed,
@@ -82,7 +82,7 @@ def broken_off(error: TransportError, upstream: str) -> UpstreamFault:
     return structs.replace(fault, error=UpstreamFailed(said, code="upstream_truncated"))
 
 
-async def refused(reply: Reply, codec: Upstream, now: float) -> UpstreamFault:
+async def refused(reply: Reply, codec: Upstream | RelayUpstream, now: float) -> UpstreamFault:
     """Return what a reply that is not a success means, reading a bounded beginning of its body."""
     body = bytearray()
     try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from chatgpt_to_api.config.globs import compile_globs, is_glob
 from chatgpt_to_api.errors import ModelNotFound, NoCredentials
+from chatgpt_to_api.gateway.endpoints import Endpoints
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 
 WELL_KNOWN_MODELS: Final = (
@@ -37,7 +38,10 @@ class Routes:
         routes: Sequence[tuple[str, Sequence[Candidate]]] = (),
         default: ConfiguredUpstream | None = None,
         also_known: Iterable[str] = (),
+        endpoints: Endpoints | None = None,
     ) -> None:
+        self.endpoints = endpoints or Endpoints(upstreams, lambda _: self)
+        """The routes of other endpoints than chat's."""
         self.upstreams: Mapping[str, ConfiguredUpstream] = {u.name: u for u in upstreams}
         self.default = default
         self._routes = [(compile_globs([pattern]), tuple(found)) for pattern, found in routes]

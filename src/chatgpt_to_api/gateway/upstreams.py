@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.emulation.features import Emulated
+from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
 from chatgpt_to_api.wire.http import HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.secret import Access, Secret
@@ -43,9 +44,12 @@ class ContinuingRules(msgspec.Struct, frozen=True):
 class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream, ready to be called.
 
-    ``proxy`` is the outbound proxy where the credential has none of its own. ``relay`` is the
-    codec again where the client's own dialect may pass through unchanged. ``native`` is what it
-    does by itself, ``emulates`` what the gateway does in its place; what is in neither is absent.
+    ``endpoints`` are those of its paths (``chat``, ``audio`` …) that it answers at, ``*`` all.
+    ``proxy`` is the outbound proxy where the credential has none of its own. ``relays`` has a codec
+    for each dialect in which a client's request may pass through to it unchanged. ``native`` is
+    what it does by itself, ``emulates`` what the gateway does in its place; what is in neither is
+    absent.
+    ``context_length`` is that of all its models, tokens, where it is known beforehand.
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``list_models`` makes
     the request for its own model list, where it has one. ``ready`` waits, until a loop time, for an
     upstream that is still being started; it raises Unavailable where that fails. ``continuing``
@@ -57,8 +61,10 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: Kind
     codec: Upstream
-    relay: RelayUpstream | None = None
+    endpoints: frozenset[str] = frozenset({CHAT})
+    relays: Mapping[str, RelayUpstream] = {}
     models: tuple[str, ...] | None = None
+    context_length: int | None = None
     proxy: Proxy | None = None
     native: frozenset[Capability] = CAPABILITIES
     emulates: frozenset[Emulated] = frozenset()
@@ -69,6 +75,10 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     on_client_gone: Literal["cancel", "drain"] = "cancel"
     continuing: ContinuingRules | None = None
     secrets: tuple[Secret, ...] = ()
+
+    def offers(self, endpoint: str) -> bool:
+        """Whether it answers at an endpoint."""
+        return endpoint in self.endpoints or EVERY in self.endpoints
 
     @property
     def one_choice(self) -> bool:

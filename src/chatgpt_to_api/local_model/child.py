@@ -18,6 +18,7 @@ from chatgpt_to_api.local_model.order import Order, Report
 
 _WARNINGS: Final = 2  # llama.cpp's verbosity: above it, every request writes lines
 _LONGEST_ANSWER: Final = 512  # tokens; a small model that loops would else fill its context
+_BATCH: Final = 512  # tokens computed at once, llama.cpp's own choice
 _HTTP_THREADS: Final = 16  # besides one per answer being written, for those that wait
 
 # The model's own template puts a system message before chats that have none; with it, asked for the
@@ -71,6 +72,11 @@ def _serve(order: Order) -> Any:  # the library has no types
     params.kv_unified = True  # one pool of context, so a long chat is not cut to its share
     params.n_ctx = order.context
     params.n_predict = _LONGEST_ANSWER
+    # Embeddings are the mean of what it makes of each token. It costs chats nothing, but an input
+    # has to fit into one batch.
+    params.embedding = True
+    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    params.n_batch = params.n_ubatch = _BATCH
     params.cache_ram_mib = 0
     params.cache_idle_slots = False  # needs the cache above, and says so at every start
     params.fit_params = False  # nothing to fit: the model is small and stays on the CPU

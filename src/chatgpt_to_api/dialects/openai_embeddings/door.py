@@ -1,0 +1,111 @@
+"""Client side of embeddings: a request's decode and checks; the reply is the upstream's own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.contract import Asked, Stamp
+from chatgpt_to_api.dialects.openai.error_reply import error_reply
+from chatgpt_to_api.dialects.openai.problems import invalid
+from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai.whole_only import NO_ENCODER, NoEncoder
+from chatgpt_to_api.dialects.openai_embeddings.messages import DIALECT, EmbeddingsRequest, Input
+from chatgpt_to_api.errors import EndpointNotServed, GatewayError
+from chatgpt_to_api.wire.http import HttpReply, RequestHead
+
+_EXAMPLE: Final = '{"model": "text-embedding-3-small", "input": "Hello"}'
+_FORMATS: Final = ("float", "base64")
+_REQUEST: Final = msgspec.json.Decoder(EmbeddingsRequest)
+
+
+class EmbeddingsAsked:
+    """One embeddings request, decoded and checked."""
+
+    stream = False
+    include_usage = False
+    n = 1
+    affinity = b""
+    opening = b""
+
+    def __init__(self, body: bytes, asked: EmbeddingsRequest) -> None:
+        self._body = body
+        self.asked = asked
+        self.model: str = asked.model
+
+    def request(self) -> ChatRequest:
+        """No chat can answer this."""
+        raise EndpointNotServed(
+            f"The upstream of {self.model!r} offers no embeddings.", param="model"
+        )
+
+    def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no stream
+        """Return the client's own JSON, for the upstream's name of the model."""
+        if model == self.model:
+            return self._body
+        return rewritten(self._body, model, ask_usage=False)
+
+
+class EmbeddingsDoor:
+    """The door of ``POST /v1/embeddings``."""
+
+    dialect = DIALECT
+    endpoint = "embeddings"
+
+    def ask(self, head: RequestHead, body: bytes) -> EmbeddingsAsked:  # noqa: ARG002  # all is in the body
+        """Decode and check a request. Raises InvalidRequest naming the field."""
+        body = without_mark(body)
+        asked = decode_body(body, _REQUEST, _EXAMPLE)
+        if not asked.model:
+            raise invalid("model", "expected a model's name, got an empty string")
+        _check_input(asked.input)
+        if asked.encoding_format is not None and asked.encoding_format not in _FORMATS:
+            expected = " or ".join(_FORMATS)
+            raise invalid(
+                "encoding_format", f"expected {expected}, got {asked.encoding_format!r:.60}"
+            )
+        if asked.dimensions is not None and asked.dimensions < 1:
+            raise invalid(
+                "dimensions", f"expected an integer of at least 1, got {asked.dimensions}"
+            )
+        return EmbeddingsAsked(body, asked)
+
+    def reply(self, asked: Asked, stamp: Stamp) -> NoEncoder:  # noqa: ARG002  # nothing is made here
+        """Return the encoder of a reply that is never made here."""
+        return NO_ENCODER
+
+    def failure(self, error: GatewayError) -> HttpReply:
+        """Return a whole error reply in OpenAI's shape."""
+        return error_reply(error)
+
+
+def _check_input(given: Input) -> None:
+    """See to it that there is something in it, and that it is of one kind."""
+    if not given:
+        what = "string" if isinstance(given, str) else "array"
+        raise invalid("input", f"expected a text, texts or token ids, got an empty {what}")
+    if isinstance(given, str):
+        return
+    kind = type(given[0])
+    for index, item in enumerate(given):
+        where = f"input[{index}]"
+        if type(item) is not kind:
+            raise invalid(
+                where, f"expected {_NAMES[kind]} like the first, got {_NAMES[type(item)]}"
+            )
+        if isinstance(item, int):
+            if item < 0:
+                raise invalid(where, f"expected a token id, got {item}")
+        elif not item:
+            raise invalid(where, f"expected a text or token ids, got an empty {_NAMES[kind]}")
+        elif isinstance(item, list) and min(item) < 0:
+            place = next(place for place, token in enumerate(item) if token < 0)
+            raise invalid(f"{where}[{place}]", f"expected a token id, got {item[place]}")
+
+
+_NAMES: Final = {str: "string", int: "integer", list: "array"}
+
+
+DOOR: Final = EmbeddingsDoor()
