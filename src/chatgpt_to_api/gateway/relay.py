@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
-from chatgpt_to_api.dialects.contract import RelayUpstream, UpstreamFault
+from chatgpt_to_api.dialects.contract import RelayUpstream, Scanner, UpstreamFault
 from chatgpt_to_api.errors import ReplyTooLong
 from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.wire.http import HttpReply, header
 
 if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.delivery import Delivery
     from chatgpt_to_api.gateway.engine import Gateway, Question
     from chatgpt_to_api.gateway.upstreams import Candidate
     from chatgpt_to_api.pool.contract import Granted
@@ -88,45 +89,58 @@ async def relay_stream(
     try:
         if not 200 <= reply.head.status < 300:
             return await refused(reply, codec, gateway.wall())
-        fault = await _stream(gateway, question, codec, lease, reply)
-        if fault is None:
+        scanner = codec.scanner(reply.head, hide_usage=not question.asked.include_usage)
+        stream = _Stream(scanner, question.delivery, lease)
+        gateway.keeper.watch(question.delivery)
+        await reply.pump(stream.take)
+        while not stream.over:
+            await question.exchange.drain()
+            await reply.pump(stream.take)
+        if stream.fault is None:
+            question.record.usage = scanner.usage
             end = reply.finish  # HTTP's own end may come a moment after the dialect's
-        return fault
+        return stream.fault
     finally:
         end()
 
 
-async def _stream(
-    gateway: Gateway, question: Question, codec: RelayUpstream, lease: Granted, reply: Reply
-) -> UpstreamFault | None:
-    scanner = codec.scanner(reply.head, hide_usage=not question.asked.include_usage)
-    delivery = question.delivery
-    exchange = question.exchange
-    held: list[bytes] = []
-    gateway.keeper.watch(delivery)
-    while True:
-        data = await reply.read()
+class _Stream:
+    """One stream on its way through: held back until its first content, then passed on."""
+
+    __slots__ = ("_delivery", "_held", "_lease", "_scanner", "fault", "over")
+
+    def __init__(self, scanner: Scanner, delivery: Delivery, lease: Granted) -> None:
+        self._scanner = scanner
+        self._delivery = delivery
+        self._lease = lease
+        self._held: list[bytes] = []
+        self.over = False
+        """The dialect's own end was seen, or the stream has failed."""
+        self.fault: UpstreamFault | None = None
+
+    def take(self, data: bytes) -> bool:
+        """Take what one read brought, b"" at the end; whether more may come at once."""
+        scanner, delivery = self._scanner, self._delivery
         passed = scanner.feed(data) if data else scanner.eof()
         if passed.failed is not None:
             if passed.data and delivery.committed:
                 delivery.pass_on(passed.data)
             assert scanner.fault is not None, "a scanner that fails says what it means"
-            return scanner.fault
-        over = not data or scanner.done
+            self.fault = scanner.fault
+            self.over = True
+            return False
+        self.over = not data or scanner.done
         if passed.data:
             if delivery.committed:
                 delivery.pass_on(passed.data)
-            elif passed.content or over:
-                held.append(passed.data)
-                delivery.pass_on(b"".join(held))
+            elif passed.content or self.over:
+                self._held.append(passed.data)
+                delivery.pass_on(b"".join(self._held))
                 # Not only at the end: a probe after a cool-down keeps everybody else waiting.
-                lease.ok()
+                self._lease.ok()
             else:
-                held.append(passed.data)
-        if over:
-            break
+                self._held.append(passed.data)
+        if self.over:
+            return False
         delivery.flush()
-        if exchange.congested:
-            await exchange.drain()
-    question.record.usage = scanner.usage
-    return None
+        return not delivery.exchange.congested

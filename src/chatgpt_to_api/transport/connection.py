@@ -222,6 +222,9 @@ class Connection(asyncio.Protocol):
         elif body:
             body.clear()
             self._barren = 0
+            if reply.sink is not None:
+                reply.pour(reply.sink)
+                return
             reply.size += len(data)
             if reply.size > MAX_BUFFERED:
                 self._hold_back(reply)

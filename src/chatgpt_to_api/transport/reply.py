@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
 from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
@@ -35,8 +35,8 @@ class Carrier(Protocol):
 class Reply:
     """One reply. ``head`` is there from the start; ``read`` gives the body; ``close`` ends it.
 
-    For callers: ``head``, ``framed``, ``ended``, ``read``, ``close``, ``finish``. The rest is for
-    the connection, which fills it, and the watch, which looks at its times.
+    For callers: ``head``, ``framed``, ``ended``, ``read``, ``pump``, ``close``, ``finish``. The
+    rest is for the connection, which fills it, and the watch, which looks at its times.
 
     ``framed``: the reply itself says where it ends (a length, chunks, or no body at all). Where it
     is False the body ends when the upstream closes, so a cut one looks whole.
@@ -60,7 +60,9 @@ class Reply:
         "parts",
         "silence",
         "since",
+        "sink",
         "size",
+        "trouble",
         "waiter",
     )
 
@@ -91,6 +93,10 @@ class Reply:
         self.closed = False
         self.error: TransportError | None = None
         self.inflater: Inflater | None = None
+        self.sink: Callable[[bytes], bool] | None = None
+        """Takes what comes, in the connection's own time, while a task waits in ``pump``."""
+        self.trouble: Exception | None = None
+        """What the sink raised."""
 
     def read(self) -> Coroutine[object, object, bytes]:
         """Return all body bytes that have arrived, in one piece; wait if there are none.
@@ -102,6 +108,47 @@ class Reply:
         if self.inflater is not None:
             return self._read_inflated(self.inflater)
         return self._read_raw()
+
+    async def pump(self, sink: Callable[[bytes], bool]) -> None:
+        """Hand all body bytes to ``sink`` as they come, b"" at the good end, until it says False.
+
+        What comes while this waits is handed on without waking the task, which is most of what an
+        event alone in its read costs. Raises what ``read`` does, and what ``sink`` does.
+        """
+        if self.inflater is not None:
+            while sink(await self._read_inflated(self.inflater)):
+                pass
+            return
+        while sink(await self._read_raw()):
+            if self.parts or self.carrier is None:
+                continue
+            self.since = self.loop.time()
+            self.sink = sink
+            self.waiter = waiter = self.loop.create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.waiter = None
+                self.close()
+                raise
+            finally:
+                stopped, self.sink = self.sink is None, None
+            if self.trouble is not None:
+                raise self.trouble
+            if stopped:
+                return
+
+    def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Hand what has just come to the waiting task's sink; wake the task if that had enough."""
+        data = self._drain()
+        self.since = self.loop.time()
+        try:
+            if sink(data):
+                return
+        except Exception as trouble:  # noqa: BLE001  # it belongs to the task that pumps
+            self.trouble = trouble
+        self.sink = None
+        self.wake()
 
     def close(self) -> None:
         """End the call: a whole reply's connection is in the pool already, any other is broken.

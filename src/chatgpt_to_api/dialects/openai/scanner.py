@@ -51,10 +51,6 @@ _NOTHING: Final = Passed(b"")
 _SPOKEN: Final = msgspec.json.Decoder(SpokenChunk)
 _MARKED: Final = msgspec.json.Decoder(MarkedChunk)
 _DONE_LINE: Final = re.compile(rb"(?:^|\n)data: ?\[DONE\][ \t]*\n")
-_REMARKABLE: Final = re.compile(
-    rb'"(?:error|prompt_tokens)"|\[DONE\]|"finish_reason"(?!\s*:\s*null)'
-).search
-"""Whether a read says anything but that the text goes on."""
 _NULL: Final = re.compile(rb"\s*:\s*null")
 _ERROR: Final = re.compile(rb'"error"\s*:\s*(?!null)\S')
 _REASON: Final = re.compile(rb'\s*:\s*"[^"]')
@@ -96,7 +92,7 @@ class ReplyScanner:
         if not self._splitter.overflow and len(block) <= MAX_EVENT:
             if not block:
                 return _NOTHING
-            if self._committed and not _REMARKABLE(block):
+            if self._committed and _is_plain(block):
                 return Passed(block)
             return self._read(block)
         passed = self._read(_without_giant(block))
@@ -252,6 +248,16 @@ class ReplyScanner:
         self.usage = facts.usage
         self.model = facts.model
         return Passed(stream, content=True)
+
+
+def _is_plain(block: bytes) -> bool:
+    """Whether a read says nothing but that the text goes on."""
+    if b'"error"' in block or b'"prompt_tokens"' in block or b"[DONE]" in block:
+        return False
+    reasons = block.count(b'"finish_reason"')
+    return not reasons or reasons == block.count(b'"finish_reason":null') + block.count(
+        b'"finish_reason": null'
+    )
 
 
 def _says_something(choice: SpokenChoice) -> bool:
