@@ -17,7 +17,7 @@ from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.protocol import STRANGERS
 from chatgpt_to_api.server.twins import Twin, remember
 from chatgpt_to_api.wire.http import RequestHead
-from support.door_server import CHAT, Reply, Wire, door_server, post, whole
+from support.door_server import CHAT, Reply, door_server, post, whole
 
 ONCE_MORE = post(b"once more")
 
