@@ -272,6 +272,58 @@ def test_a_delta_lane_is_not_fooled_by_two_strings_in_a_line() -> None:
     assert lane.run(evil, 0) == ("", 0)
 
 
+def test_a_delta_lane_looks_only_so_far_at_once() -> None:
+    """A run that is longer is taken in several looks, whatever the look's end falls on."""
+    lane = bare_lane(op("a", p=TEXT_PATH, o="append").removesuffix(b"\n\n"))
+    pieces = [f" {number}" for number in range(3000)]
+    block = b"".join(map(op, pieces)) + V1_END
+    for at in range(64):  # the first event begins elsewhere, so each look ends elsewhere
+        said, looks = "", 0
+        stop = start = at
+        padded = b"\n" * at + block
+        while True:
+            text, stop = lane.run(padded, start)
+            if stop == start:
+                break
+            said, start, looks = said + text, stop, looks + 1
+        assert said == "".join(pieces)
+        assert padded[start:] == V1_END
+        assert looks > 1
+
+
+def test_an_event_longer_than_a_look_is_left_to_the_exact_road() -> None:
+    """Its end is not in sight; what stands before it is taken all the same."""
+    lane = bare_lane(op("a", p=TEXT_PATH, o="append").removesuffix(b"\n\n"))
+    long = op("x" * 100_000)
+    assert lane.run(long, 0) == ("", 0)
+    assert lane.run(op("b") + long, 0) == ("b", len(op("b")))
+    stream = V1 + op(message(""), p="", o="add", c=0) + op("a", p=TEXT_PATH, o="append")
+    reply = decode(stream + op("b") + long + op("c") + V1_END + DONE)
+    assert reply.said == "ab" + "x" * 100_000 + "c"
+
+
+def test_a_run_of_deltas_ends_before_an_event_with_another_end() -> None:
+    """The same beginning is not enough."""
+    lane = bare_lane(op("a", p=TEXT_PATH, o="append").removesuffix(b"\n\n"))
+    other = op("c").replace(b'"c"}', b'"c", "x": 1}')
+    taken = op("a") + op("b")
+    assert lane.run(taken + other, 0) == ("ab", len(taken))
+    assert lane.run(taken + other + op("d"), 0) == ("ab", len(taken))
+    assert lane.run(other, 0) == ("", 0)
+
+
+def test_a_snapshot_that_ends_inside_a_character_is_left_to_the_exact_road() -> None:
+    """Also where the next one goes on with it: each event has to be JSON by itself."""
+    _, lane = lane_of(message("x"))
+    begun = event(message("xSPLICE")).replace(b"SPLICE", b"\\")
+    whole = event(message("xSPLICE")).replace(b"SPLICE", b"\\n")
+    assert lane.run(begun + whole, 0) == ("", 0)
+    raw = event(message("xSPLICE")).replace(b"SPLICE", "é".encode()[:1])
+    rest = event(message("xSPLICE")).replace(b"SPLICE", "é".encode())
+    assert lane.run(raw + rest, 0) == ("", 0)
+    assert lane.run(rest, 0) == ("é", len(rest))
+
+
 def test_a_stream_that_never_repeats_itself_is_read_all_the_same() -> None:
     """Where every event differs in a time, no lane fits, and soon none is tried."""
     text = ""

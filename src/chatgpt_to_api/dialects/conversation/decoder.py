@@ -43,6 +43,8 @@ from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event
 
 _FINISH: Final[dict[str | None, FinishReason]] = {CUT: "length", "content_filter": "content_filter"}
 _SERVER_ERROR: Final = b"Internal Server Error"  # a bare line inside a stream
+_DELTA: Final = b"event: delta\ndata: "
+_ANNOUNCED: Final = b'event: delta_encoding\ndata: "v1"'
 _GLIMPSE: Final = 400
 _TRIES: Final = 4
 """How many lanes may be built in vain before no more are: each costs as much as a few events."""
@@ -227,15 +229,29 @@ class ConversationDecoder:
     def _events(self, block: bytes) -> None:
         """Read whole events: runs in the fast lane, the others one by one."""
         at, size = 0, len(block)
+        begins, find = block.startswith, block.find
+        bounded = size <= MAX_EVENT  # no event in it is too long
         while at < size and not self.done:
             entered = self._lane
-            if entered is not None and size <= MAX_EVENT:  # no event in it is too long
+            if entered is not None and bounded:
                 text, stop = entered.lane.run(block, at)
                 if stop > at:
                     self._ran(entered, text)
                     at = stop
                     continue
-            end = block.find(b"\n\n", at)
+            if begins(b"data: ", at):
+                name, start = b"", at + 6
+            elif begins(_DELTA, at):
+                name, start = b"delta", at + len(_DELTA)
+            else:
+                name, start = b"", -1
+            if start > 0 and bounded:
+                end = find(b"\n", start)
+                if block[end + 1] == 10:  # an event of one line of data: nearly every one
+                    self._dispatch(name, block[start:end], block[at:end])
+                    at = end + 2
+                    continue
+            end = find(b"\n\n", at)
             if end < 0:
                 break  # blank lines only
             if end > at:
@@ -247,14 +263,10 @@ class ConversationDecoder:
                 at += 1
 
     def _event(self, raw: bytes) -> None:
-        """Read one event from its lines."""
+        """Read one event of any form from its lines."""
+        if raw == _ANNOUNCED:
+            return
         lines = raw.split(b"\n")
-        if len(lines) == 1 and raw.startswith(b"data: "):
-            self._dispatch(b"", raw[6:], raw)
-            return
-        if len(lines) == 2 and raw.startswith(b"event: delta\ndata: "):
-            self._dispatch(b"delta", raw[19:], raw)
-            return
         if _SERVER_ERROR in lines:
             self._server_error()
             return

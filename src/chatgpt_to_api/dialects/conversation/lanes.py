@@ -10,7 +10,6 @@ same object, but for its text; any other event is left to the exact road.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,6 +17,9 @@ import msgspec
 from chatgpt_to_api.dialects.conversation.reading import NotJson, read_json
 
 _END: Final = b"\n\n"
+_BORDER: Final = b'"\n"'
+_WINDOW: Final = 32 * 1024
+"""How far a lane looks at once, bytes: a run may be short, and the block behind it long."""
 _INSIDE: Final = re.compile(rb'[^"\\\n]*(?:\\.[^"\\\n]*)*')
 _PROBE: Final = "a text that was never there"
 _strings: Final = msgspec.json.Decoder(str).decode_lines
@@ -43,77 +45,72 @@ class SnapshotLane:
     def run(self, block: bytes, at: int) -> tuple[str, int]:
         """Return the text the events from ``at`` on add; see :class:`Lane`."""
         known, after = self._known, self._after
-        size, fixed = len(known), len(after) - len(_END)
+        before = size = len(known)
+        fixed = len(after) - len(_END)
         begins, find = block.startswith, block.find
-        pieces: list[bytes] = []
+        sizes: list[int] = []
         stop = at
         while begins(known, stop):
-            start = stop + size
-            end = find(b"\n", start) - fixed
-            if end < start or not begins(after, end):
+            end = find(b"\n", stop + size) - fixed
+            if end < stop + size or not begins(after, end):
                 break
-            piece = block[start:end]
-            pieces.append(piece)
-            known += piece
-            size += end - start
+            known = block[stop:end]
+            sizes.append(size)
+            size = end - stop
             stop = end + fixed + 2
-        if not pieces:
-            return "", at
-        text = _decoded(pieces)
-        if text is None:
+        added = known[before:]
+        if not added:
+            return "", stop
+        if b"\\" in added or not added.isascii():
+            # An event may end inside a character: what each adds has to be text by itself.
+            ends = [*sizes[1:], size]
+            added = _BORDER.join([known[n:end] for n, end in zip(sizes, ends, strict=True)])
+        texts = _lines(b'"%b"' % added)
+        if texts is None:
             return "", at
         self._known = known
-        return text, stop
+        return "".join(texts), stop
 
 
 class DeltaLane:
     """Operations that append to the same text, all of one form."""
 
-    __slots__ = ("_form",)
+    __slots__ = ("_after", "_before", "_between")
 
-    def __init__(self, form: _Form) -> None:
-        self._form = form
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self._before = before
+        self._after = after + _END
+        self._between = self._after + before
 
     def run(self, block: bytes, at: int) -> tuple[str, int]:
         """Return the text the events from ``at`` on add; see :class:`Lane`."""
-        form = self._form
-        found = form.pattern.match(block, at)
-        if found is None:
+        if not block.startswith(self._before, at):
             return "", at
-        end = found.end()
-        inside = block[at + len(form.before) : end - len(form.after)]
-        text = _joined(b'"' + inside.replace(form.between, b'"\n"') + b'"')
-        return ("", at) if text is None else (text, end)
+        start = at + len(self._before)
+        # Between two events of the form is a line end now; a blank line that is left ends the run.
+        lines = block[start : start + _WINDOW].replace(self._between, _BORDER)
+        end = lines.find(self._after)
+        if end < 0 or lines.find(_END, 0, end) >= 0:
+            # The last event in sight has another end, or its end is not in sight.
+            border = lines.find(_END)
+            end = lines.rfind(_BORDER, 0, border) if border >= 0 else lines.rfind(_BORDER)
+            if end < 0:
+                return "", at
+        texts = _lines(b'"%b"' % lines[:end])
+        if texts is None:
+            return "", at
+        borders = (len(texts) - 1) * (len(self._between) - len(_BORDER))
+        return "".join(texts), start + end + borders + len(self._after)
 
 
-class _Form(msgspec.Struct, frozen=True, eq=False):
-    """The bytes around the value of an operation; ``after`` ends the event."""
-
-    before: bytes
-    after: bytes
-    between: bytes
-    pattern: re.Pattern[bytes]
-
-
-@lru_cache(maxsize=32)  # the same few forms in every stream
-def _form(before: bytes, after: bytes) -> _Form:
-    after += _END
-    pattern = rb"(?:%b[^\n]*%b)+" % (re.escape(before), re.escape(after))
-    return _Form(before, after, after + before, re.compile(pattern))
-
-
-def _decoded(pieces: list[bytes]) -> str | None:
-    """Decode raw insides of JSON strings, joined; None unless each is one by itself."""
-    return _joined(b'"' + b'"\n"'.join(pieces) + b'"')
-
-
-def _joined(lines: bytes) -> str | None:
+def _lines(lines: bytes) -> list[str] | None:
+    """Decode a JSON string from each line; None unless each line is one."""
     try:
         texts = _strings(lines)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     # A string cannot span lines, so as many strings as lines means: one in each.
-    return "".join(texts) if len(texts) == lines.count(b"\n") + 1 else None
+    return texts if len(texts) == lines.count(b"\n") + 1 else None
 
 
 def snapshot_lane(raw: bytes, event: dict[str, Any]) -> SnapshotLane | None:
@@ -150,7 +147,7 @@ def bare_lane(raw: bytes) -> DeltaLane:
     """
     head, brace, _ = raw.partition(b"{")
     value = b'"v": "' if b'"v": ' in raw else b'"v":"'
-    return DeltaLane(_form(head + brace + value, b'"}'))
+    return DeltaLane(head + brace + value, b'"}')
 
 
 def delta_lane(raw: bytes, event: dict[str, Any]) -> DeltaLane | None:
@@ -162,7 +159,7 @@ def delta_lane(raw: bytes, event: dict[str, Any]) -> DeltaLane | None:
     probe = _probed(before, after)
     if not isinstance(probe, dict) or probe.get("v") != _PROBE:
         return None
-    return DeltaLane(_form(before, after)) if {**probe, "v": event["v"]} == event else None
+    return DeltaLane(before, after) if {**probe, "v": event["v"]} == event else None
 
 
 def _around(raw: bytes, *openings: bytes) -> tuple[bytes, bytes, bytes] | None:

@@ -79,14 +79,11 @@ class Turn:
     def __init__(self, continuation: Continuation | None, branch: Branch | None = None) -> None:
         self._continued = continuation
         # What is hung under or written on may be echoed: what it says was said before.
-        self._old = {
-            place
-            for place in (
-                branch.parent_message_id if branch is not None else "",
-                continuation.message_id if continuation is not None else "",
-            )
-            if place
-        }
+        self._old: list[str] = []
+        if branch is not None and branch.parent_message_id:
+            self._old.append(branch.parent_message_id)
+        if continuation is not None and continuation.message_id:
+            self._old.append(continuation.message_id)
         if continuation is None:
             self._tracker = BlockTracker()
         else:

@@ -56,6 +56,7 @@ _OURS: Final = frozenset(
         "transfer-encoding",
     }
 )
+_SENDABLE: Final = bytes(range(0x21, 0x7F)).replace(b";", b"")
 _MAX_SLUGS: Final = 256
 _NO_SAMPLING: Final = Sampling()
 _SAMPLING: Final = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
@@ -274,9 +275,10 @@ def _value(name: str, value: Secret) -> bytes:
 
 def _sent(text: str, what: str) -> bytes:
     """Encode a credential for a header: nothing in it may end the header or begin another."""
-    if not text.isascii() or not text.isprintable() or not text or " " in text or ";" in text:
+    sent = text.encode() if text.isascii() else b""
+    if not sent or sent.translate(None, _SENDABLE):  # what is left is not to be sent
         raise UpstreamDenied(
             f"The credential cannot be sent: its {what} is empty or holds a character that no "
             "header can hold. It has to be replaced."
         )
-    return text.encode()
+    return sent

@@ -199,24 +199,13 @@ class ChatReplyEncoder:
             self._noted |= _RAW_OBJECT.decode(fields.data)
 
     def _other(self, out: list[bytes], event: ChatEvent) -> None:
-        match event:
-            case ReasoningDelta(text, index, opaque):
-                delta = _reasoning([text], [opaque])
-                self._choice(out, index).delta(out, _ENCODE(delta))
-            case RefusalDelta(text, index):
-                self._choice(out, index).delta(out, _ENCODE({"refusal": text}))
-            case BlockStarted(kind="tool_call"):
-                choice = self._choice(out, event.choice)
-                choice.begin_call(out, event, self._id, self._calls)
-            case AudioDelta():
-                delta = {"audio": _audio([event])}
-                self._choice(out, event.choice).delta(out, _ENCODE(delta))
-            case Annotated(note, index):
-                notes = _annotations([note])
-                if notes:
-                    self._choice(out, index).delta(out, _ENCODE({"annotations": notes}))
-            case ToolCallDelta(arguments, index):
-                self._choice(out, index).arguments(out, arguments, self._calls)
+        match event:  # in the order of how often they come
+            case Started():
+                self._started(event)
+            case BlockStarted():
+                if event.kind == "tool_call":
+                    choice = self._choice(out, event.choice)
+                    choice.begin_call(out, event, self._id, self._calls)
             case BlockEnded(choice=index):
                 ended = self._choices.get(index)
                 if ended is not None:
@@ -224,12 +213,24 @@ class ChatReplyEncoder:
             case Finished(reason, index):
                 prefix = self._choice(out, index).prefix
                 out += (prefix, _FINISHED, _ENCODE(_reason(reason, self._calls)), self._tail)
-            case Started():
-                self._started(event)
-            case ReplyNoted(fields):
-                self._note(fields)
             case UsageReported(usage):
                 self._usage = usage
+            case ReasoningDelta(text, index, opaque):
+                delta = _reasoning([text], [opaque])
+                self._choice(out, index).delta(out, _ENCODE(delta))
+            case ToolCallDelta(arguments, index):
+                self._choice(out, index).arguments(out, arguments, self._calls)
+            case RefusalDelta(text, index):
+                self._choice(out, index).delta(out, _ENCODE({"refusal": text}))
+            case AudioDelta():
+                delta = {"audio": _audio([event])}
+                self._choice(out, event.choice).delta(out, _ENCODE(delta))
+            case Annotated(note, index):
+                notes = _annotations([note])
+                if notes:
+                    self._choice(out, index).delta(out, _ENCODE({"annotations": notes}))
+            case ReplyNoted(fields):
+                self._note(fields)
 
 
 class _Choice:
