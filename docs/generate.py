@@ -1,4 +1,4 @@
-"""Writes the tables of settings.md and cli.md from the code: ``make docs``, or run this file.
+"""Writes the tables of settings.md, cli.md and parameters.md: ``make docs``, or run this file.
 
 What stands between a page's two marks is made here; the rest of the page is written by hand.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import typer
+from parameter_rows import table
 
 from chatgpt_to_api.cli.main import app
 from chatgpt_to_api.config.catalogue import Setting, catalogue, plain, upstream_catalogue
@@ -203,6 +205,8 @@ def _flow(text: str) -> str:
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_tables,
     "cli.md": command_sections,
+    "parameters.md": partial(table, 0),
+    "parameters_CN.md": partial(table, 1),
 }
 """Page → what makes its tables."""
 

@@ -21,7 +21,7 @@ TOML_BLOCKS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md"])
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "parameters.md", "parameters_CN.md"])
 def test_the_tables_are_those_the_code_makes(generator: ModuleType, name: str) -> None:
     """A setting, command or option that changed is not committed without its page: make docs."""
     text = page(f"docs/{name}")

@@ -11,6 +11,7 @@ from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.contract import RelayUpstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.emulation.features import EMULATED
@@ -190,6 +191,7 @@ def _upstream(
                 models=(*local.models, *(upstream.models or ())),
                 context_length=local.context,
                 native=_BLIND,
+                unheard=unheard,
                 ready=local.ready,
                 include_usage=upstream.include_usage,
                 on_client_gone=upstream.on_client_gone,

@@ -28,6 +28,8 @@ def _send(
     upstream = candidate.upstream
     streaming = asked.stream
     body = asked.relayed(candidate.model, ask_usage=streaming and upstream.include_usage)
+    if upstream.unheard is not None:
+        question.delivery.note_ignored(upstream.unheard(body))
     credential = lease.credential
     limits = gateway.limits
     return gateway.client.send(

@@ -289,7 +289,7 @@ def ignored(**fields: Any) -> tuple[str, ...]:
 def test_what_the_gateway_honours_itself_is_not_listed() -> None:
     """Nor what was not given."""
     assert ignored() == ()
-    assert ignored(max_tokens=5, stop=("x",), n=2, stream=True, user="u", include_usage=True) == ()
+    assert ignored(max_tokens=5, stop=("x",), n=2, stream=True, include_usage=True) == ()
 
 
 def test_parameters_without_a_place_are_listed_by_the_clients_names() -> None:

@@ -130,6 +130,8 @@ class ConversationUpstream:
             names.append("response_format")
         if request.reasoning_effort is not None:
             names.append("reasoning_effort")
+        if request.user is not None:
+            names.append("user")
         names += (name for name in request.extras if name not in names)
         return tuple(names)
 

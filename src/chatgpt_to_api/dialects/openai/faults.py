@@ -68,6 +68,15 @@ _STATUS_OF: Final[tuple[tuple[re.Pattern[str], int], ...]] = tuple(
 )
 
 
+_BLAMES_REQUEST: Final = re.compile(
+    r"(?:image|audio|video) input is not supported|failed to parse (?:tools|messages|grammar)"
+    r"|unsupported (?:tool|content|message|param)",
+    re.IGNORECASE,
+)
+"""What llama.cpp's server says with a 500 of a request that it cannot take. It is well, and would
+say so again: for its breaker such an answer is no failure."""
+
+
 def fault_of_reply(head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
     """Return what a reply without success means. ``body`` is its beginning; ``now`` Unix time."""
     said = read_error_body(head.content_type, body)
@@ -171,6 +180,8 @@ def _fault(status: int, said: ErrorBody, headers: Headers, now: float) -> Upstre
             return _wrong_path(status)
         case 408 | 425:
             return _failed(status, said, headers, now)
+        case 500 if _BLAMES_REQUEST.match(said.message):
+            return _rejected(400, said)
         case _ if 400 <= status < 500 and status not in (401, 407):
             return _rejected(status, said)
         case _:

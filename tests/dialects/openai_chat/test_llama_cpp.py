@@ -1,0 +1,44 @@
+"""What llama.cpp's server takes without effect is named; what it cannot be asked is refused."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from chatgpt_to_api.dialects.openai.faults import fault_of_reply
+from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
+from chatgpt_to_api.errors import InvalidRequest
+from chatgpt_to_api.wire.http import ReplyHead
+
+
+def test_given_parameters_without_effect_are_named_in_their_order() -> None:
+    """Null is not given, and what has an effect is not named."""
+    body = b'{"verbosity":"low","seed":1,"user":"u","store":null,"modalities":["text"]}'
+    assert unheard(body) == ("verbosity", "user")
+
+
+def test_an_answer_in_sound_is_refused() -> None:
+    """The server would answer with text and say nothing."""
+    with pytest.raises(InvalidRequest) as caught:
+        unheard(b'{"modalities":["text","audio"]}')
+    assert caught.value.param == "modalities"
+    assert unheard(b'{"modalities":5}') == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ("image input is not supported - hint: you may need to provide the mmproj", 400),
+        ("Failed to parse tools: Unsupported tool type: custom", 400),
+        ("CUDA error: out of memory", 502),
+    ],
+)
+def test_a_500_that_blames_the_request_is_no_failure_of_the_server(
+    message: str, status: int
+) -> None:
+    """Its breaker would otherwise take it from everybody because of one client's picture."""
+    body = msgspec.json.encode({"error": {"code": 500, "message": message, "type": "server_error"}})
+    fault = fault_of_reply(ReplyHead(500, [(b"content-type", b"application/json")]), body, 0.0)
+    assert fault.error.status == status
+    assert fault.upstream == ("none" if status == 400 else "count")
+    assert message in fault.error.text

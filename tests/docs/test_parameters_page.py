@@ -1,0 +1,151 @@
+"""docs/parameters.md says what really becomes of each parameter, over each kind of upstream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from support.embedded_model import give_model
+from support.gateway_process import Answer, gateway_process
+from support.rig import Rig
+from support.scripted_backend import (
+    Play,
+    Seen,
+    chat_chunks,
+    conversation,
+    json_play,
+    scripted_backend,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MODEL: Final = "smollm2-135m-instruct"
+CONFIG: Final = """
+[upstreams.openai]
+base_url = "{openai}"
+models = ["m1"]
+
+[upstreams.conversation]
+base_url = "{conversation}"
+models = ["web"]
+
+[upstreams.local]
+"""
+LEGACY: Final = {"tools", "parallel_tool_calls"}
+"""What a translated legacy request is told of its functions: they are tools of one call."""
+WHOLE: Final = {
+    "id": "x",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m1",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    ],
+}
+
+
+def serve(seen: Seen) -> Play:
+    if seen.path.startswith("/backend-api"):
+        return conversation("Hi")
+    if seen.method == "GET":
+        return json_play({"object": "list", "data": [{"id": "m1"}]})
+    return Play(pieces=chat_chunks(["Hi"])) if seen.json.get("stream") else json_play(WHOLE)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    """One gateway over all kinds: scripted servers and the real embedded model."""
+    data = tmp_path_factory.mktemp("parameters") / "data"
+    give_model(data)
+    async with scripted_backend(serve) as backend:
+        config = CONFIG.format(openai=backend.url("/v1"), conversation=backend.url())
+        (data / "config.toml").write_text(config)
+        with gateway_process(data, EMBEDDED_MODEL="on", ACCESS_TOKENS="tok-a") as gateway:
+            yield Rig(gateway, backend)
+
+
+@pytest.fixture(scope="module")
+def rows(generator: ModuleType) -> Any:
+    import parameter_rows  # beside the generator
+
+    return parameter_rows.ROWS
+
+
+def listed(answer: Answer) -> set[str]:
+    """What the reply says was ignored."""
+    return set(filter(None, answer.headers.get("x-ignored-parameters", "").split(", ")))
+
+
+def assert_refused(answer: Answer, row: Any, where: str) -> None:
+    assert answer.status == 400, f"{row.name} over {where}: {answer.status} {answer.text}"
+    assert answer.json["error"]["message"]
+
+
+async def test_openai_upstreams_get_everything_as_it_was_written(rig: Rig, rows: Any) -> None:
+    """The very JSON, whatever it holds; nothing is listed."""
+    for row in rows:
+        assert row.openai == "passed", row.name
+        rig.backend.seen.clear()
+        answer = await rig.ask(model="m1", **row.sample)
+        assert answer.status == 200, f"{row.name}: {answer.text}"
+        assert listed(answer) == set(), row.name
+        [seen] = [seen for seen in rig.backend.seen if seen.method == "POST"]
+        for name, value in row.sample.items():
+            assert seen.json[name] == value, row.name
+
+
+async def test_conversation_upstreams_get_what_they_can_take(rig: Rig, rows: Any) -> None:
+    """What has no place there is listed, and what the answer depends on is refused unasked."""
+    for row in rows:
+        rig.backend.seen.clear()
+        answer = await rig.ask(model="web", **row.sample)
+        if row.conversation == "refused":
+            assert_refused(answer, row, "conversation")
+            assert not rig.backend.seen, row.name
+            assert not row.param or answer.json["error"]["param"].startswith(row.param), row.name
+            continue
+        assert answer.status == 200, f"{row.name}: {answer.text}"
+        given = {name for name in row.sample if name != "messages"}
+        given = LEGACY if "functions" in given else given
+        assert listed(answer) == (given if row.conversation == "ignored" else set()), row.name
+
+
+async def test_the_embedded_model_answers_to_what_it_takes(rig: Rig, rows: Any) -> None:
+    """Against the real server: what it refuses, what is listed, and the rest is answered."""
+    for row in rows:
+        answer = await rig.ask(model=MODEL, **{"max_tokens": 2, **row.sample})
+        if row.local == "refused":
+            assert_refused(answer, row, "local")
+            continue
+        assert answer.status == 200, f"{row.name}: {answer.text}"
+        given = {name for name in row.sample if name != "messages"}
+        assert listed(answer) == (given if row.local == "ignored" else set()), row.name
+
+
+async def test_the_embedded_model_honours_what_it_is_said_to(rig: Rig) -> None:
+    """Effects that can be seen: choices, probabilities, lengths, chance, and a banned token."""
+
+    async def said(**more: Any) -> Any:
+        answer = await rig.ask(model=MODEL, **{"max_tokens": 6, "temperature": 0, **more})
+        assert answer.status == 200, answer.text
+        return answer.json["choices"]
+
+    [plain] = await said(logprobs=True, top_logprobs=2)
+    tokens = plain["logprobs"]["content"]
+    assert len(tokens) == 6 and all(len(token["top_logprobs"]) == 2 for token in tokens)
+    text = plain["message"]["content"]
+    assert len(await said(n=2)) == 2
+    [short] = await said(max_tokens=2)
+    assert text.startswith(short["message"]["content"])
+    [stopped] = await said(stop=[text[3:6]])
+    assert stopped["message"]["content"] == text[:3]
+    assert stopped["finish_reason"] == "stop"
+    [one], [same] = [await said(temperature=1, seed=7) for _ in range(2)]
+    assert one["message"] == same["message"]
+    [first] = [token["id"] for token in tokens[:1]]
+    [other] = await said(logit_bias={str(first): -100})
+    assert other["message"]["content"] != text
