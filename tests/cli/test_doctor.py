@@ -61,6 +61,7 @@ def test_a_running_set_up_is_well(shared: Stage) -> None:
     assert done.returncode == 0, done.stdout
     assert "Missing accessToken" in done.stdout and "works" in done.stdout
     assert "5/10s" in done.stdout
+    assert "chats do not go on in its conversations (ENABLE_HISTORY is off)" in done.stdout
     assert shared.gateway.url("") in done.stdout
     assert "1 access token, 1 usable" in done.stdout
     asked = shared.backend.seen[-1]

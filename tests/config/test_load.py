@@ -513,3 +513,39 @@ def test_the_working_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     settings = load(environ={"CHATGPT_TO_API_DATA_DIR": "d"}, folder=Path()).settings
     assert settings.data_dir == os.fspath(tmp_path / "d")
+
+
+BACKEND = "http://127.0.0.1:9/backend-api/conversation"
+
+
+def test_what_takes_history_is_told_to_who_has_none(read: Read) -> None:
+    """A setting that cannot do anything is a warning; one that asks for nothing is none."""
+    asked = {"CHATGPT_TO_API_HIDE_CONVERSATIONS": "on_expiry"}
+    (warning,) = read(**asked, API_REVERSE_PROXY=BACKEND).warnings
+    assert warning == (
+        "hide_conversations of [upstreams.conversation] has no effect without history: set "
+        "history there, or ENABLE_HISTORY=true."
+    )
+    assert not read(**asked, API_REVERSE_PROXY=BACKEND, ENABLE_HISTORY="true").warnings
+    off = {"CHATGPT_TO_API_CONTINUE_CONVERSATIONS": "false", "API_REVERSE_PROXY": BACKEND}
+    assert not read(**off).warnings
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({}, "chats do not go on in its conversations (ENABLE_HISTORY is off)"),
+        ({"ENABLE_HISTORY": "true"}, "chats go on in its conversations"),
+        (
+            {"ENABLE_HISTORY": "true", "CHATGPT_TO_API_HIDE_CONVERSATIONS": "after_use"},
+            "chats do not go on in its conversations (they are hidden after use)",
+        ),
+    ],
+)
+def test_whether_chats_go_on_is_said_with_the_reason(
+    read: Read, environment: dict[str, str], says: str
+) -> None:
+    """It takes history, and conversations that stay."""
+    upstream = read(API_REVERSE_PROXY=BACKEND, **environment).settings.upstreams["conversation"]
+    assert upstream.how_chats_go_on == says
+    assert upstream.continues is (says == "chats go on in its conversations")

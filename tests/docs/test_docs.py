@@ -24,7 +24,10 @@ from support.pages import REPOSITORY, anchors, blocks, links, page, pages
 
 PAIRS: Final = [
     ("README.md", "README_CN.md"),
-    *((f"docs/{name}.md", f"docs/{name}_CN.md") for name in ("guide", "tokens", "docker")),
+    *(
+        (f"docs/{name}.md", f"docs/{name}_CN.md")
+        for name in ("guide", "tokens", "docker", "continuing")
+    ),
 ]
 
 UNDOCUMENTED: Final = {

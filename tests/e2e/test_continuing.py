@@ -480,6 +480,9 @@ async def test_switched_off_it_sends_everything_and_says_so(
         assert backend.asked[1].get("conversation_id") is None
         assert "one" in backend.sent()[1]
         off = environment["ENABLE_HISTORY"] == "false"
+        why = "ENABLE_HISTORY is off" if off else "continue_conversations is off"
+        for shown in (rig.gateway.text, (await rig.fetch("/")).text):
+            assert f"chats do not go on in its conversations ({why})" in shown
         assert backend.asked[1]["history_and_training_disabled"] is off
 
 

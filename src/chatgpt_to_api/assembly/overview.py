@@ -83,6 +83,8 @@ class GatewayOverview:
             says = f"no key, {says.removeprefix('1 ')}"
         elif view.total:
             says = f"{view.total} credential{'s' if view.total > 1 else ''}: {says}"
+        if upstream.kind == "conversation":
+            says += f"; {upstream.how_chats_go_on}"
         if not view.open:
             says = f"out of service ({view.reason}); {says}"
         usable = view.total == 0 or view.ready + view.busy > 0

@@ -120,11 +120,20 @@ class _Rolling:
         self._count = 0
 
     def add(self, message: Message) -> None:
+        parts = message.parts
+        plain = parts[0] if len(parts) == 1 else None
         if message.role == "assistant":
-            self._hash.update(self._assistant(message))
-            return
-        parts = [self._part(part) for part in message.parts]
-        self._hash.update(_ENCODE((message.role, message.name, parts)))
+            if type(plain) is Text:  # by far the most answers
+                said = _encoded(plain.text.strip())
+                text = blake2b(said, digest_size=SIZE).digest() if said else b""
+                self._hash.update(_ENCODE(("assistant", message.name, text, b"", (), ())))
+            else:
+                self._hash.update(self._assistant(message))
+        elif type(plain) is Text:
+            self._hash.update(_ENCODE((message.role, message.name, [_encoded(plain.text)])))
+        else:
+            told = [self._part(part) for part in parts]
+            self._hash.update(_ENCODE((message.role, message.name, told)))
 
     def digest(self) -> bytes:
         return self._hash.digest()
@@ -158,8 +167,7 @@ class _Rolling:
     def _part(self, part: Part) -> Any:
         match part:
             case Text(text):
-                # Half a surrogate pair can be hashed, only not be encoded as text.
-                return text.encode("utf-8", "surrogatepass")
+                return _encoded(text)
             case ToolResult(call_id, parts, is_error):
                 inner = [self._part(one) for one in parts]
                 return (self._calls.get(call_id, call_id), inner, is_error)
@@ -167,6 +175,11 @@ class _Rolling:
                 return msgspec.structs.replace(part, vendor=None)
             case _:
                 return part
+
+
+def _encoded(text: str) -> bytes:
+    """A text's bytes; half a surrogate pair has some, only no valid ones."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _turn(
@@ -187,7 +200,7 @@ def _canonical(arguments: str) -> bytes:
         value = msgspec.json.decode(arguments or "{}")
         return msgspec.json.encode(value, order="deterministic")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return arguments.encode("utf-8", "surrogatepass")
+        return _encoded(arguments)
 
 
 class _Stripped:
@@ -208,10 +221,11 @@ class _Stripped:
             self.begun = True
             for space in self._held:
                 self._hash.update(space.encode())
-            self._hash.update(kept.encode("utf-8", "surrogatepass"))
+            self._hash.update(_encoded(kept))
             self._held.clear()
         if len(kept) < len(piece):
             self._held.append(piece[len(kept) :])
 
     def digest(self) -> bytes:
-        return self._hash.digest()
+        """The digest, of nothing the shortest."""
+        return self._hash.digest() if self.begun else b""

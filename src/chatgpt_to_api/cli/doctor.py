@@ -252,6 +252,8 @@ async def _check_upstreams(
         address = scrubbed(upstream.base_url.partition("?")[0])
         says = f"{answer.says} [{upstream.kind}, {address}, {pace} configured]"
         found.append(Finding(f"upstream {name}", answer.level, says, answer.advice))
+        if upstream.kind == "conversation":
+            found.append(Finding(f"conversations of {name}", "note", upstream.how_chats_go_on))
     if not in_force:
         found.append(
             Finding(

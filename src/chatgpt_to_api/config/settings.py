@@ -447,6 +447,19 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.history and self.continue_conversations and self.hide_conversations != "after_use"
         )
 
+    @property
+    def how_chats_go_on(self) -> str:
+        """What a conversation upstream does with a chat that goes on, in words, and why."""
+        if self.continues:
+            return "chats go on in its conversations"
+        if not self.history:
+            why = "ENABLE_HISTORY is off"
+        elif not self.continue_conversations:
+            why = "continue_conversations is off"
+        else:
+            why = "they are hidden after use"
+        return f"chats do not go on in its conversations ({why})"
+
 
 class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to serve a route: an upstream, or all the ways of another route."""

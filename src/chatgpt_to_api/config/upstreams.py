@@ -45,6 +45,7 @@ def read_upstreams(
             continue
         if name == CONVERSATION == upstream.kind:
             default = upstream
+        _warn_of_idle_history(reading, name, upstream)
         addressed = _addressed(reading, name, upstream, server)
         if addressed is not None:
             found[name] = addressed
@@ -135,6 +136,19 @@ def _addressed(
             "conversations are posted to."
         )
     return replace(upstream, base_url=url)
+
+
+def _warn_of_idle_history(reading: Reading, name: str, upstream: UpstreamSettings) -> None:
+    """Tell who asks for something that takes history that there is none."""
+    if upstream.kind != CONVERSATION or upstream.history:
+        return
+    for field in ("continue_conversations", "continue_for", "hide_conversations"):
+        idle = getattr(upstream, field) in (False, "never")
+        if reading.origins[f"upstreams.{name}.{field}"] != DEFAULT and not idle:
+            reading.warnings.append(
+                f"{field} of [upstreams.{name}] has no effect without history: set history there, "
+                "or ENABLE_HISTORY=true."
+            )
 
 
 def _warn_of_idle_variables(reading: Reading, found: Mapping[str, UpstreamSettings]) -> None:
