@@ -372,6 +372,13 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     include_usage: Annotated[
         bool, of_upstream("Ask for token counts at the end of a stream.", "openai", "local")
     ] = True
+    fetch_images: Annotated[
+        bool,
+        of_upstream(
+            "Fetch pictures given by URL, from public addresses only, and send it their data.",
+            "openai",
+        ),
+    ] = False
     on_client_gone: Annotated[
         Literal["cancel", "drain"],
         of_upstream("What becomes of its answer when the client goes away."),

@@ -5,8 +5,8 @@ Codecs are sans-IO: what they need of clocks, chance and credentials is handed i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -77,6 +77,19 @@ class Asked(Protocol):
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
         """Relay lane: the client's own JSON with only ``model`` and ``stream_options`` changed."""
+        ...
+
+
+@runtime_checkable
+class LinksPictures(Asked, Protocol):
+    """A request that can hold pictures by URL."""
+
+    def linked_pictures(self) -> dict[str, str]:
+        """The http(s) URLs of pictures, each with the path of its field."""
+        ...
+
+    def with_pictures(self, data: Mapping[str, str]) -> LinksPictures:
+        """The request with those URLs replaced."""
         ...
 
 

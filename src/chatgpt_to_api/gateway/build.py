@@ -167,6 +167,7 @@ def _upstream(
                 codec=codec,
                 endpoints=frozenset(upstream.endpoints),
                 relays=_relays(codec, EmbeddingsUpstream(upstream.base_url)),
+                fetch_images=upstream.fetch_images,
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
                 native=CAPABILITIES - set(upstream.emulate or ()),

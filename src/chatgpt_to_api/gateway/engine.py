@@ -17,7 +17,7 @@ from msgspec import structs
 from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.config.settings import LimitSettings
-from chatgpt_to_api.dialects.contract import Asked, Door, Ids, Stamp, UpstreamFault
+from chatgpt_to_api.dialects.contract import Asked, Door, Ids, LinksPictures, Stamp, UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
     InvalidRequest,
@@ -36,6 +36,7 @@ from chatgpt_to_api.gateway.faults import broken_off, fault_of
 from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
+from chatgpt_to_api.gateway.pictures import Pictures
 from chatgpt_to_api.gateway.relay import relay_stream, relay_whole
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
@@ -45,6 +46,7 @@ from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.errors import ConnectFailed, TransportError
+from chatgpt_to_api.wire.addresses import is_public
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +122,11 @@ class Question:
             self._request = structs.replace(request, n=1) if self.split else request
         return self._request
 
+    def replace(self, asked: Asked) -> None:
+        """Go on with a request that says the same in another way."""
+        self.asked = asked
+        self._request = None
+
     def digested(self) -> DigestedChat:
         """The digests of the chat's beginnings, read once. Raises InvalidRequest."""
         if self._digested is None:
@@ -164,6 +171,7 @@ class Gateway:
         self.hider = Hider(loop, pool, client, limits)
         self._continuing = Continuing(loop, self.hider.submit)
         self._max_body = max_body
+        self._pictures: Pictures | None = None
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
 
     async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
@@ -296,6 +304,8 @@ class Gateway:
                     raise asyncio.CancelledError
                 lease: Granted | None = None
                 try:
+                    if upstream.fetch_images:
+                        await self._show_pictures(question)
                     if upstream.ready is not None:
                         await upstream.ready(question.deadline)
                     async with self.pool.lease(ask) as lease:
@@ -391,6 +401,16 @@ class Gateway:
             return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
         finally:
             question.draining -= drains
+
+    async def _show_pictures(self, question: Question) -> None:
+        """Put the data of linked pictures into the request. Raises InvalidRequest."""
+        if isinstance(question.asked, LinksPictures):
+            if self._pictures is None:
+                client = HttpClient(self.loop, max_idle=0, allowed=is_public)
+                self._pictures = Pictures(self.loop, client)
+            asked = await self._pictures.inlined(question.asked, question.deadline)
+            if asked is not question.asked:
+                question.replace(asked)
 
     async def _back_off(self, question: Question, attempt: int, fault: UpstreamFault) -> None:
         wait = min(BACKOFF_CAP, BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._rng.random() / 2)

@@ -53,7 +53,8 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``list_models`` makes
     the request for its own model list, where it has one. ``ready`` waits, until a loop time, for an
     upstream that is still being started; it raises Unavailable where that fails. ``continuing``
-    holds for a backend that keeps conversations, None where it keeps none. ``unheard`` names the
+    holds for a backend that keeps conversations, None where it keeps none. ``fetch_images``:
+    pictures by URL reach it as data. ``unheard`` names the
     parameters of a relayed body that its server takes without effect. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
     says is kept free of them.
@@ -72,6 +73,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     counts_tokens: bool = False
     list_models: Callable[[Access], HttpRequest] | None = None
     include_usage: bool = True
+    fetch_images: bool = False
     unheard: Callable[[bytes], tuple[str, ...]] | None = None
     ready: Callable[[float], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"

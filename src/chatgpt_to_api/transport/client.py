@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 from chatgpt_to_api.transport.connect import (
@@ -35,7 +35,8 @@ class HttpClient:
     """Sends requests to upstreams. Connections are kept alive; how many are in use is not limited.
 
     Redirects are not followed, no cookie is kept, certificates are verified. ``max_idle``:
-    connections kept open for each origin and proxy; ``idle_timeout``: for how long, seconds.
+    connections kept open for each origin and proxy; ``idle_timeout``: for how long, seconds;
+    ``allowed``: says of an IP address whether it may be called, for URLs that strangers give.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class HttpClient:
         *,
         max_idle: int = MAX_IDLE,
         idle_timeout: float = IDLE_TIMEOUT,
+        allowed: Callable[[str], bool] | None = None,
     ) -> None:
         self._loop = loop
         self._time = loop.time
         self._max_idle = max_idle
         self._idle_timeout = idle_timeout
+        self._allowed = allowed
         self._sites: dict[tuple[Origin, Proxy | None], _Site] = {}
         self._watch = Watch(loop, self._sweep_idle)
         self._open = self._watch.connections
@@ -187,7 +190,9 @@ class HttpClient:
         site.members.add(connection)
         try:
             async with asyncio.timeout_at(limit):
-                await connect(self._loop, connection, site.address, site.proxy, self._context)
+                await connect(
+                    self._loop, connection, site.address, site.proxy, self._context, self._allowed
+                )
         except TimeoutError:
             site.abandon(connection)
             if limit == deadline:

@@ -10,8 +10,8 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from chatgpt_to_api.transport.dial import dial
-from chatgpt_to_api.transport.errors import ConnectFailed
+from chatgpt_to_api.transport.dial import first_to_connect, resolve
+from chatgpt_to_api.transport.errors import AddressRefused, ConnectFailed
 from chatgpt_to_api.wire.http import Origin
 from chatgpt_to_api.wire.proxy import Proxy
 
@@ -67,16 +67,17 @@ async def connect(
     origin: Origin,
     proxy: Proxy | None,
     tls: Callable[[], SSLContext],
+    allowed: Callable[[str], bool] | None = None,
 ) -> None:
     """Connect ``protocol`` to ``origin``; its ``connection_made`` comes once all is ready.
 
-    ``origin.host`` is ASCII. Raises ConnectFailed. The caller bounds the time; cancelled, it leaves
-    nothing open.
+    ``origin.host`` is ASCII. With ``allowed`` every address it stands for has to be allowed. Raises
+    ConnectFailed. The caller bounds the time; cancelled, it leaves nothing open.
     """
     context = tls() if origin.scheme == "https" else None
     target = _Hop(origin.host, origin.port, str(origin), is_proxy=False)
     if proxy is None:
-        await _attach(loop, protocol, await _dial(loop, target), context, target)
+        await _attach(loop, protocol, await _dial(loop, target, allowed), context, target)
         return
     hop = _Hop(proxy.host, proxy.port, f"the proxy {proxy}", is_proxy=True)
     if proxy.kind == "socks5":
@@ -92,9 +93,15 @@ async def connect(
     await _start_tls(loop, protocol, await tunnel.opened(), context, target)
 
 
-async def _dial(loop: asyncio.AbstractEventLoop, hop: _Hop) -> socket.socket:
+async def _dial(
+    loop: asyncio.AbstractEventLoop, hop: _Hop, allowed: Callable[[str], bool] | None = None
+) -> socket.socket:
     try:
-        return await dial(loop, hop.host, hop.port)
+        # What was looked at is what is called: a name that changes its mind gains nothing.
+        addresses = await resolve(loop, hop.host, hop.port)
+        if allowed is not None and not all(allowed(name[0]) for _, name in addresses):
+            raise AddressRefused(f"{hop.label}: its address is not on the public internet")
+        return await first_to_connect(loop, addresses)
     except OSError as error:
         raise _explained(error, hop) from None
 

@@ -24,11 +24,6 @@ _NO_SUCH_FAMILY_HERE: Final = frozenset(
 )
 
 
-async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int) -> socket.socket:
-    """Return a connected, non-blocking socket. Raises OSError (socket.gaierror for the name)."""
-    return await first_to_connect(loop, await resolve(loop, host, port))
-
-
 async def resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
     """Return the addresses of ``host``, families taking turns. Raises socket.gaierror."""
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -48,9 +43,10 @@ async def resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list
 async def first_to_connect(
     loop: asyncio.AbstractEventLoop, addresses: Sequence[Address]
 ) -> socket.socket:
-    """Return the first connection that comes about; each address gets HEAD_START on the next.
+    """Return the first connection that comes about, non-blocking.
 
-    A refusal starts the next one at once. Raises the OSError that says most when all have failed.
+    Each address gets HEAD_START on the next; a refusal starts the next one at once. Raises the
+    OSError that says most when all have failed.
     """
     if len(addresses) == 1:
         return await _connect(loop, addresses[0])

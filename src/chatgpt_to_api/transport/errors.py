@@ -36,6 +36,10 @@ class ConnectFailed(TransportError):
         super().__init__(message, sent_anything=sent_anything)
 
 
+class AddressRefused(ConnectFailed):
+    """The name leads to an address that this client may not be sent to; nothing was sent."""
+
+
 class ConnectionBroken(TransportError):
     """The connection ended before the reply was whole.
 

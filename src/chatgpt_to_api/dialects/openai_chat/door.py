@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     ChatCompletionRequest,
     ChatMessage,
 )
+from chatgpt_to_api.dialects.openai_chat.pictures import linked_pictures, with_pictures
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 from chatgpt_to_api.wire.limits import RequestLimits
@@ -96,6 +98,15 @@ class ChatAsked:
     def request(self) -> ChatRequest:
         """Return the whole request in canonical form. Raises InvalidRequest naming the field."""
         return canonical(self.asked, self._body)
+
+    def linked_pictures(self) -> dict[str, str]:
+        """Return the http(s) URLs of pictures, each with the path of its field."""
+        return linked_pictures(self.asked.messages)
+
+    def with_pictures(self, data: Mapping[str, str]) -> ChatAsked:
+        """Return the request with URLs of pictures replaced by their data."""
+        body = with_pictures(self._body, data)
+        return ChatAsked(self._head, body, _REQUEST.decode(body))
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
         """Return the client's own JSON; a field that must change is replaced in its place.
