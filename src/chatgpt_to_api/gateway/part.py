@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from chatgpt_to_api.chat.events import CONTENT, OF_THE_REPLY, ChatEvent, Finished, UsageReported
 from chatgpt_to_api.chat.usage import Usage
+
+_COMMITTING: Final = frozenset({*CONTENT, Finished})
 
 
 class Taker(Protocol):
@@ -42,13 +44,12 @@ class Part:
         """Take the next events of the upstream's reply."""
         if not self.said:
             self._held.extend(events)
-            if not any(isinstance(event, (*CONTENT, Finished)) for event in events):
+            if _COMMITTING.isdisjoint(map(type, events)):
                 return
             self.said = True
             events, self._held = self._held, []
-        reported = [event for event in events if type(event) is UsageReported]
-        if reported:
-            self.usage = reported[-1].usage
+        if UsageReported in map(type, events):
+            self.usage = [event for event in events if type(event) is UsageReported][-1].usage
             events = [event for event in events if type(event) is not UsageReported]
         if self.choice:
             events = [
