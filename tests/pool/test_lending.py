@@ -485,6 +485,8 @@ def test_an_errand_takes_its_one_credential_or_nothing(bench: Benches) -> None:
     assert isinstance(one.refusal(errand=errand("gone")), NoCredentials)
     one.fault(no_quota(), prefer="a")
     assert isinstance(one.refusal(errand=errand("a")), RateLimited)
+    one.fault(refused_token(), prefer="b")
+    assert isinstance(one.refusal(errand=errand("b")), NoCredentials)
 
 
 def test_an_errand_gives_way_to_who_has_to_wait(bench: Benches) -> None:

@@ -182,7 +182,8 @@ class Lending:
     def _wait(self, lease: Lease, shelf: Shelf, now: float) -> Waiter:
         ask = lease.ask
         if ask.errand is not None:
-            if ask.errand.credential not in shelf.credentials:
+            credential = shelf.credentials.get(ask.errand.credential)
+            if credential is None or not credential.usable:
                 raise refusal.credential_gone(self.name, ask.errand.credential)
             raise refusal.no_errand(self.name, ask.errand.credential)
         error = outlook.hopeless(self, ask, shelf, now)

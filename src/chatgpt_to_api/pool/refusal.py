@@ -132,8 +132,8 @@ def no_errand(upstream: str, credential: str) -> RateLimited:
 
 
 def credential_gone(upstream: str, credential: str) -> NoCredentials:
-    """The one credential that an errand can be done with is no longer there."""
-    return NoCredentials(f"The upstream {upstream!r} has no credential {credential!r} any more.")
+    """The one credential that an errand can be done with is gone, invalid or disabled."""
+    return NoCredentials(f"The upstream {upstream!r} has no usable credential {credential!r}.")
 
 
 def own_refused(upstream: str, reason: str) -> Unauthorized:
