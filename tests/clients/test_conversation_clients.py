@@ -6,23 +6,17 @@ Each lives in an environment of its own, made by ``make test`` from a locked lis
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chatgpt_to_api.chat.request import ChatRequest
+from support.client_environments import node, node_modules, program_of, told_by
 from support.conversation_server import ConversationServer, conversation_server
-from support.gateway_process import clean_environment
 from support.scripted_engine import Step, says
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parents[1] / ".venvs"
 
 # What loses events or letters in clients that undo escapes by hand, cut in awkward places.
 HARD = ["He said: 'so' ", '"and', '" \\ \\n', "\n潮汐", " café 😀", "👩‍🚀 end"]
@@ -48,43 +42,17 @@ async def server(tmp_path: Path) -> AsyncIterator[ConversationServer]:
         yield running
 
 
-def python_of(client: str) -> str:
-    """The Python of a client's environment."""
-    folder = ENVIRONMENTS / client
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    assert python.exists(), f"{folder} is missing: `make test` makes it"
-    return str(python)
-
-
-async def told_by(home: Path, *command: str, **environment: str) -> Any:
-    """Run a driver; return the JSON of its last line."""
-    home.mkdir(exist_ok=True)
-    done = await asyncio.to_thread(
-        subprocess.run,
-        command,
-        env=clean_environment(HOME=str(home), USERPROFILE=str(home), **environment),
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=120,
-        text=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
 async def test_revchatgpt_works_whole(server: ConversationServer, tmp_path: Path) -> None:
     """Sync and async: stream, follow-up, titles, list, continue, history, delete, errors."""
     base = f"{server.url}/backend-api/"
-    told = await told_by(
+    told = await asyncio.to_thread(
+        told_by,
         tmp_path / "home",
-        python_of("revchatgpt"),
+        program_of("revchatgpt"),
         str(HERE / "drive_revchatgpt.py"),
         base,
         "alice",
         OPENAI_MODELS_URL=f"{base}models",  # where its constructor looks for a cookie
-        PYTHONIOENCODING="utf-8",
     )
     whole = "".join(HARD)
     sync = told["sync"]
@@ -116,13 +84,13 @@ async def test_revchatgpt_works_whole(server: ConversationServer, tmp_path: Path
 
 async def test_pandora_works_whole(server: ConversationServer, tmp_path: Path) -> None:
     """Its client class and its command line: talk, regenerate, continue, reload, manage."""
-    told = await told_by(
+    told = await asyncio.to_thread(
+        told_by,
         tmp_path / "home",
-        python_of("pandora"),
+        program_of("pandora"),
         str(HERE / "drive_pandora.py"),
         server.url,
         "fk-" + "a" * 40,
-        PYTHONIOENCODING="utf-8",
     )
     whole = "".join(HARD)
     client = told["client"]
@@ -153,31 +121,18 @@ async def test_pandora_works_whole(server: ConversationServer, tmp_path: Path) -
 @pytest.fixture(scope="session")
 def npm_chatgpt(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The entry file of npm's ``chatgpt`` 5.2.5, installed in a folder of its own."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("Node is not here")
-    folder = tmp_path_factory.mktemp("npm")
-    lock = HERE / "chatgpt-5.2.5"
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(lock / name, folder / name)
-    done = subprocess.run(
-        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return str(folder / "node_modules" / "chatgpt" / "build" / "index.js")
+    modules = node_modules(HERE / "chatgpt-5.2.5", tmp_path_factory.mktemp("npm"))
+    return str(modules / "chatgpt" / "build" / "index.js")
 
 
 async def test_npm_chatgpt_works(
     server: ConversationServer, npm_chatgpt: str, tmp_path: Path
 ) -> None:
     """Stream, follow-up by ids, and an error it can show."""
-    told = await told_by(
+    told = await asyncio.to_thread(
+        told_by,
         tmp_path / "home",
-        shutil.which("node") or "",
+        node(),
         str(HERE / "drive_chatgpt.mjs"),
         npm_chatgpt,
         f"{server.url}/chatgpt/backend-api/conversation",
