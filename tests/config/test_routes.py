@@ -12,14 +12,9 @@ from chatgpt_to_api.config.routes import (
     route_problems,
 )
 from chatgpt_to_api.config.settings import CandidateSettings, RouteSettings, UpstreamSettings
+from support.route_values import route
 
 UPSTREAMS = {"vendor": UpstreamSettings("openai", base_url="http://x/v1")}
-
-
-def route(model: str, *candidates: object, **more: object) -> RouteSettings:
-    """A route as the file has it; a text is the name of another route."""
-    tables = [{"route": c} if isinstance(c, str) else c for c in candidates]
-    return convert_route({"model": model, "candidates": tables, **more})
 
 
 VENDOR = {"upstream": "vendor"}

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
-from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.errors import ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.models import ModelList
 from chatgpt_to_api.gateway.routes import Routes
-from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
-
-
-def vendor(name: str, *models: str) -> ConfiguredUpstream:
-    codec = ChatUpstream("http://127.0.0.1:1/v1")
-    return ConfiguredUpstream(name=name, kind="openai", codec=codec, models=models or None)
-
-
-def backend(name: str = "conversation") -> ConfiguredUpstream:
-    codec = ConversationUpstream("http://127.0.0.1:1/conversation", ConversationOptions())
-    return ConfiguredUpstream(name=name, kind="conversation", codec=codec)
+from support.route_values import backend, route, vendor
 
 
 def names(routes: Routes, model: str) -> list[tuple[str, str]]:
@@ -29,7 +17,12 @@ def names(routes: Routes, model: str) -> list[tuple[str, str]]:
 def test_a_route_comes_before_globs_and_may_rename() -> None:
     """Configured candidates keep their order; one without a name of its own keeps the one asked."""
     a, b = vendor("a", "gpt-*"), backend()
-    routes = Routes([a, b], routes=[("gpt-4o*", [Candidate(a, ""), Candidate(b, "gpt-4")])])
+    routes = Routes(
+        [a, b],
+        routes=[
+            route("gpt-4o*", {"upstream": "a"}, {"upstream": "conversation", "model": "gpt-4"})
+        ],
+    )
     assert names(routes, "gpt-4o-mini") == [("a", "gpt-4o-mini"), ("conversation", "gpt-4")]
     assert names(routes, "gpt-3.5-turbo") == [("a", "gpt-3.5-turbo")]
 
@@ -63,7 +56,7 @@ def test_without_an_upstream_somebody_has_to_act() -> None:
     """No upstream at all, or a route to none in force: 503 with what to do, not 404."""
     with pytest.raises(NoCredentials, match="No upstream is configured"):
         Routes([]).candidates("gpt-4")
-    routes = Routes([vendor("v", "x")], routes=[("mine", [])])
+    routes = Routes([vendor("v", "x")], routes=[route("mine", {"upstream": "local"})])
     with pytest.raises(NoCredentials, match="no upstream in force"):
         routes.candidates("mine")
     assert [card.id for card in ModelList(born=5).cards(routes)] == ["x"]

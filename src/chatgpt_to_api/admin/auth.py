@@ -57,8 +57,15 @@ class AdminAuth:
                 code="origin_not_allowed",
             )
         peer = request.client.host if request.client else ""
+        await self.prove(peer, header(headers, b"authorization") or b"")
+
+    async def prove(self, peer: str, given: bytes) -> None:
+        """Return if ``given`` is the password, bare or with ``Bearer`` before it.
+
+        Raises Unauthorized or RateLimited as :meth:`admit` does.
+        """
         self._check_wait(peer)
-        given = (header(headers, b"authorization") or b"").strip()
+        given = given.strip()
         if not given:
             raise Unauthorized(
                 "The admin API needs the admin password: Authorization: <password> or "

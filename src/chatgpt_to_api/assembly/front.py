@@ -18,7 +18,7 @@ from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.app import build_asgi
 from chatgpt_to_api.server.conversation_site import ConversationSite
 from chatgpt_to_api.server.doors import Bearer, DoorEntry, Doors
-from chatgpt_to_api.server.front import ServerFront
+from chatgpt_to_api.server.front import ProveAdmin, ServerFront
 from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
@@ -37,6 +37,7 @@ def open_front(
     origins: AllowedOrigins,
     overview: Overview,
     admin: AdminApi,
+    prove_admin: ProveAdmin,
 ) -> ServerFront:
     """Build it."""
     server = settings.server
@@ -76,4 +77,5 @@ def open_front(
         gatekeeper=gatekeeper,
         app=build_asgi([*site.routes(), *admin.routes(), *siblings.routes()]),
         limits=Limits(body=server.max_body),
+        prove_admin=prove_admin,
     )

@@ -112,12 +112,13 @@ class Assembly:
         self.password = await AdminPassword.load(
             self.store, Path(self.settings.data_dir), self.settings.admin.password
         )
+        auth = AdminAuth(
+            self.password,
+            run_key=Secret(lock.run_key),
+            page_allowed=lambda origin, host: same_origin(origin, host) or origin in origins,
+        )
         admin = AdminApi(
-            auth=AdminAuth(
-                self.password,
-                run_key=Secret(lock.run_key),
-                page_allowed=lambda origin, host: same_origin(origin, host) or origin in origins,
-            ),
+            auth=auth,
             pool=self.pool,
             tokens=self.tokens,
             configured=lambda: [
@@ -136,6 +137,7 @@ class Assembly:
             origins=origins,
             overview=self.overview,
             admin=admin,
+            prove_admin=auth.prove,
         )
 
     def background(self) -> None:

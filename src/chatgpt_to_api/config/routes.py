@@ -227,6 +227,10 @@ class RouteNames:
     def __init__(self, routes: Sequence[RouteSettings]) -> None:
         self._globs = [compile_globs(route.names) for route in routes]
 
+    def places(self, model: str) -> Iterator[int]:
+        """Give the places of the routes that fit; the first is the one meant."""
+        return (place for place, glob in enumerate(self._globs) if glob.match(model))
+
     def place(self, model: str) -> int | None:
         """Return the place of the route ``model`` means, None if no route fits."""
-        return next((i for i, glob in enumerate(self._globs) if glob.match(model)), None)
+        return next(self.places(model), None)

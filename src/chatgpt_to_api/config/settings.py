@@ -17,6 +17,7 @@ from chatgpt_to_api.wire.secret import Secret
 Kind: TypeAlias = Literal["conversation", "openai", "local"]
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
+Need: TypeAlias = Literal["tools", "json", "images", "audio", "files"]
 Emulated: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
 
 
@@ -397,6 +398,18 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             conversation="ENABLE_HISTORY",
         ),
     ] = False
+    capabilities: Annotated[
+        tuple[Need, ...] | None,
+        of_upstream(
+            "What it can by itself, as far as not every server can; without it everything. "
+            "Requests that need more go to other candidates.",
+            "openai",
+        ),
+    ] = None
+    context_length: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        of_upstream("Longest prompt and answer of its models, tokens, where that is known."),
+    ] = None
     emulate: Annotated[
         tuple[Emulated, ...] | None,
         of_upstream(

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from chatgpt_to_api.chat.events import ChatEvent
+from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.errors import GatewayError
@@ -73,6 +74,10 @@ class Asked(Protocol):
 
     def request(self) -> ChatRequest:
         """Translate lane: the whole request in canonical form. Raises InvalidRequest."""
+        ...
+
+    def needs(self) -> Needs:
+        """What it needs of its upstream, for routes whose candidates cannot all do everything."""
         ...
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:

@@ -19,7 +19,7 @@ from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import (
     CAPABILITIES,
-    Candidate,
+    NEEDS,
     Capability,
     ConfiguredUpstream,
     ContinuingRules,
@@ -80,24 +80,13 @@ def _routes_over(
     Those of chat have all other ``endpoints`` with them, and an error where a configured route
     leads to nobody. Of other endpoints such a route says nothing: the next rule counts.
     """
-    by_name = {upstream.name: upstream for upstream in upstreams}
     conversation = next((u for u in upstreams if u.kind == "conversation"), None)
     embedded = next((u for u in upstreams if u.kind == "local"), None)
     takes_all = any(u.kind == "openai" and u.models is None for u in upstreams)
-    routes = [
-        (
-            route.model,
-            [
-                Candidate(by_name[c.upstream], c.model or "")
-                for c in route.candidates
-                if c.upstream in by_name
-            ],
-        )
-        for route in settings.routes
-    ]
     return Routes(
         upstreams,
-        routes=[(model, found) for model, found in routes if found or endpoints is not None],
+        routes=settings.routes,
+        skip_idle=endpoints is None,
         default=conversation or (None if takes_all else embedded),
         also_known=settings.well_known_models,
         endpoints=endpoints,
@@ -131,7 +120,10 @@ def configured_credentials(name: str, upstream: UpstreamSettings) -> list[Creden
 
 
 def _upstream(
-    name: str, upstream: UpstreamSettings, local: LocalEndpoint | None, proxies: ProxyRules
+    name: str,
+    upstream: UpstreamSettings,
+    local: LocalEndpoint | None,
+    proxies: ProxyRules,
 ) -> ConfiguredUpstream:
     match upstream.kind:
         case "conversation":
@@ -155,6 +147,7 @@ def _upstream(
                 native=frozenset(),
                 emulates=EMULATED if upstream.emulate is None else frozenset(upstream.emulate),
                 counts_tokens=True,
+                context_length=upstream.context_length,
                 on_client_gone=upstream.on_client_gone,
                 continuing=_continuing(upstream, talk),
                 secrets=(*upstream.headers.values(), *filter(None, [upstream.puid])),
@@ -170,12 +163,13 @@ def _upstream(
                 fetch_images=upstream.fetch_images,
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
-                native=CAPABILITIES - set(upstream.emulate or ()),
+                native=_native(upstream),
                 emulates=frozenset(upstream.emulate or ()),
                 include_usage=upstream.include_usage,
                 list_models=(
                     codec.models_request if {"models", EVERY} & set(upstream.endpoints) else None
                 ),
+                context_length=upstream.context_length,
                 on_client_gone=upstream.on_client_gone,
             )
         case "local":
@@ -190,7 +184,7 @@ def _upstream(
                     codec, EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
                 ),
                 models=(*local.models, *(upstream.models or ())),
-                context_length=local.context,
+                context_length=upstream.context_length or local.context,
                 native=_BLIND,
                 unheard=unheard,
                 ready=local.ready,
@@ -213,6 +207,12 @@ def _continuing(upstream: UpstreamSettings, codec: ConversationUpstream) -> Cont
 
 def _relays(*codecs: RelayUpstream) -> Mapping[str, RelayUpstream]:
     return {codec.dialect: codec for codec in codecs}
+
+
+def _native(upstream: UpstreamSettings) -> frozenset[Capability]:
+    """What an OpenAI-compatible server does by itself."""
+    said = NEEDS if upstream.capabilities is None else frozenset(upstream.capabilities)
+    return (CAPABILITIES - NEEDS | said) - set(upstream.emulate or ())
 
 
 def outbound_proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:

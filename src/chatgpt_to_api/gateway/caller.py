@@ -12,8 +12,10 @@ class Caller(msgspec.Struct, frozen=True):
 
     ``id`` is a short digest of its client key ("" without one): the queue is fair between ids and
     affinity is scoped to them. ``own`` is the access token the client brought itself; it is then
-    used instead of the pool, for a conversation upstream only.
+    used instead of the pool, for a conversation upstream only. ``admin``: the request proves the
+    admin password beside its key, and may be told which credential answered.
     """
 
     id: str = ""
     own: Access | None = None
+    admin: bool = False

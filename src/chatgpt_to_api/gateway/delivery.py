@@ -19,6 +19,11 @@ MOST_NOTED: Final = 32
 # The names come from a caller's JSON: nothing else may reach a header.
 _HEADER_SAFE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
+_UNPRINTABLE: Final = re.compile(rb"[^ -~]")
+
+_COUNTS: Final = (b"0", b"1", b"2", b"3")
+"""Nearly all numbers of attempts, ready to be sent."""
+
 
 class Delivery:
     """What one client has been sent so far, and how to send it more.
@@ -36,7 +41,9 @@ class Delivery:
         "_out",
         "_stamp",
         "_whole",
+        "attempts",
         "committed",
+        "credential",
         "door",
         "exchange",
         "heard",
@@ -44,6 +51,7 @@ class Delivery:
         "notes",
         "opened",
         "relayed",
+        "source",
         "streaming",
         "waiting_since",
     )
@@ -68,6 +76,10 @@ class Delivery:
         """Whether bytes have left since the keeper last looked."""
         self.notes: list[Header] = []
         """Headers to send with the head (``x-ignored-parameters``)."""
+        self.source: tuple[Header, ...] = ()
+        """Headers that tell which upstream was asked last, and for which model."""
+        self.attempts = 0
+        self.credential: tuple[Header, ...] = ()
         self._asked = asked
         self._going_on: dict[int, bool] = {}
         self._stamp = stamp
@@ -105,13 +117,28 @@ class Delivery:
         if value:
             self.notes.append((name, value))
 
+    def asked_of(self, source: tuple[Header, ...], attempts: int) -> None:
+        """A candidate is asked now; ``attempts`` counts the calls, this one included."""
+        self.source = source
+        self.attempts = attempts
+
+    def show_credential(self, label: str) -> None:
+        """Tell the client, an administrator, whose credential is used."""
+        shown = label.encode("ascii", "replace")
+        self.credential = ((b"x-credential", _UNPRINTABLE.sub(b"?", shown)),)
+
+    def _origin(self) -> tuple[Header, ...]:
+        attempts = self.attempts
+        count = _COUNTS[attempts] if attempts < len(_COUNTS) else b"%d" % attempts
+        return (*self.source, (b"x-attempts", count), *self.credential)
+
     # -- streaming ---------------------------------------------------------------------------
 
     def open(self) -> None:
         """Send the head of a streamed reply, once."""
         if not self.opened:
             self.opened = True
-            self.exchange.start(200, [*self.encoder.headers(), *self.notes])
+            self.exchange.start(200, [*self.encoder.headers(), *self._origin(), *self.notes])
 
     def take(self, events: Sequence[ChatEvent]) -> None:
         """Take events of a committed reply: to the client at once, or collected for the end."""
@@ -181,7 +208,7 @@ class Delivery:
     def send(self, reply: HttpReply) -> None:
         """Send a whole reply."""
         self.opened = True
-        self.exchange.reply(reply, *self.notes)
+        self.exchange.reply(reply, *self._origin(), *self.notes)
 
     def fail(self, error: GatewayError) -> None:
         """Tell the client of an error: by status while nothing has left, in-band after that."""

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
-from chatgpt_to_api.config.settings import LimitSettings
+from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
 from chatgpt_to_api.dialects.contract import Asked, Door, Ids, LinksPictures, Stamp, UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
@@ -25,8 +25,9 @@ from chatgpt_to_api.errors import (
     RateLimited,
     Unauthorized,
     Unavailable,
-    UpstreamTimeout,
 )
+from chatgpt_to_api.gateway.ability import UNSUPPORTED, able
+from chatgpt_to_api.gateway.balance import Balance
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_of
 from chatgpt_to_api.gateway.delivery import Delivery
@@ -38,9 +39,10 @@ from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.part import Part, summed
 from chatgpt_to_api.gateway.pictures import Pictures
 from chatgpt_to_api.gateway.relay import relay_stream, relay_whole
-from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.routes import NOWHERE, Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
+from chatgpt_to_api.gateway.tries import Tries
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
@@ -79,7 +81,9 @@ class Question:
         "exchange",
         "gone",
         "parts",
+        "path",
         "queue_until",
+        "read_timeout",
         "record",
         "task",
     )
@@ -102,6 +106,8 @@ class Question:
         self.record = record
         self.deadline = now + limits.request_deadline
         self.queue_until = min(now + limits.queue_wait, self.deadline)
+        self.read_timeout = limits.read_timeout
+        self.path = NOWHERE
         self.task = task
         self.gone = False
         self.parts: list[Part] = []
@@ -109,6 +115,25 @@ class Question:
         self._digested: DigestedChat | None = None
         self.draining = 0
         """Running calls of upstreams that are to be read to their end though nobody listens."""
+
+    def bound(self, route: RouteSettings, limits: LimitSettings) -> None:
+        """Let a route's own times hold instead of the usual limits."""
+        if route.queue_wait is not None:
+            self.queue_until += route.queue_wait - limits.queue_wait
+        if route.request_deadline is not None:
+            self.deadline += route.request_deadline - limits.request_deadline
+        if route.read_timeout is not None:
+            self.read_timeout = route.read_timeout
+        self.queue_until = min(self.queue_until, self.deadline)
+
+    def tries(self, candidate: Candidate, lease: Granted) -> None:
+        """A candidate is called now."""
+        self.record.attempts += 1
+        self.record.upstream = candidate.upstream.name
+        self.record.credential = lease.credential.label
+        self.delivery.asked_of(candidate.headers, self.record.attempts)
+        if self.caller.admin:
+            self.delivery.show_credential(lease.credential.label)
 
     @property
     def split(self) -> bool:
@@ -173,6 +198,7 @@ class Gateway:
         self._max_body = max_body
         self._pictures: Pictures | None = None
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+        self.balance = Balance(pool.load, loop.time, self._rng)
 
     async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
         """Answer one request that comes as bytes. Every error is rendered by the door."""
@@ -265,7 +291,14 @@ class Gateway:
         routes = self.routes
         if delivery.door.endpoint != CHAT:
             routes = routes.endpoints.routes(delivery.door.endpoint)
-        candidates = routes.candidates(question.asked.model)
+        path = question.path = routes.path(question.asked.model)
+        candidates: Sequence[Candidate] = path.candidates
+        if path.fork is not None:
+            candidates = self.balance.order(path.fork, stream=question.asked.stream)
+        if path.limited:
+            candidates = able(candidates, question.asked.needs())
+        if path.route is not None:
+            question.bound(path.route, self.limits)
         n = question.asked.n
         # One candidate that answers with one choice is enough: any of them may have to answer.
         if n == 1 or not any(candidate.upstream.one_choice for candidate in candidates):
@@ -289,63 +322,92 @@ class Gateway:
 
     async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> None:
         """Ask candidates in turn until one answers. Raises GatewayError when none does."""
-        attempts = 0
-        fault: UpstreamFault | None = None
-        refusal: GatewayError | None = None
+        tries = Tries()
+        limit = self.limits.max_attempts
+        alone = len(candidates) == 1
         for place, candidate in enumerate(candidates, 1):
-            upstream = candidate.upstream
-            # Each candidate that was not tried yet keeps one attempt.
-            most = max(attempts + 1, self.limits.max_attempts - (len(candidates) - place))
-            if attempts >= self.limits.max_attempts:
+            if tries.counted >= limit:
                 break
-            ask = self._lease_ask(question, candidate)
-            while attempts < most:
-                if question.gone:
-                    raise asyncio.CancelledError
-                lease: Granted | None = None
-                try:
-                    if upstream.fetch_images:
-                        await self._show_pictures(question)
-                    if upstream.ready is not None:
-                        await upstream.ready(question.deadline)
-                    async with self.pool.lease(ask) as lease:
-                        attempts += 1
-                        question.record.attempts += 1
-                        question.record.upstream = upstream.name
-                        question.record.credential = lease.credential.label
-                        fault = await self._call(question, part, candidate, lease)
-                        if fault is None:
-                            lease.ok()
-                            refusal = None
-                            break
-                        fault = scrub_fault(fault, lease.credential.access, upstream.secrets)
-                        lease.fault(fault)
-                except _NOBODY_LEFT as error:
-                    if lease is not None:  # it came from the call itself, not from the queue
-                        raise
-                    refusal = error
-                    break
-                refusal = None
-                log.info(
-                    "upstream fault",
-                    request_id=question.exchange.request_id,
-                    upstream=upstream.name,
-                    credential=lease.credential.label,
-                    reason=fault.reason,
-                    attempt=attempts,
-                )
-                if part.said or question.delivery.relayed or fault.retry == "never":
-                    raise fault.error
-                part.forget()
-                if fault.retry == "next_candidate":
-                    break
-                if fault.retry == "again" and attempts < most:
-                    await self._back_off(question, attempts, fault)
-            if question.gone:  # nobody is left to be answered, and the lease has been settled
-                raise asyncio.CancelledError
-            if fault is None and refusal is None:
+            # Each candidate that was not tried yet keeps one attempt.
+            most = max(tries.counted + 1, limit - (len(candidates) - place))
+            try:
+                if await self._try(question, part, candidate, tries, most, sit_out=alone):
+                    return
+            except InvalidRequest as error:
+                # What this upstream cannot be asked, the next one may well be.
+                if error.code != UNSUPPORTED or part.said or place == len(candidates):
+                    raise
+        soonest = None if alone or tries.counted >= limit else tries.soonest()
+        if soonest is not None:
+            # Nobody can answer at once, so the one whose rest ends first is waited for.
+            candidate, wait = soonest
+            if self.loop.time() + wait <= question.queue_until and await self._try(
+                question, part, candidate, tries, limit, sit_out=True
+            ):
                 return
-        raise _nobody_answered(fault, refusal)
+        raise tries.error()
+
+    async def _try(
+        self,
+        question: Question,
+        part: Part,
+        candidate: Candidate,
+        tries: Tries,
+        most: int,
+        *,
+        sit_out: bool,
+    ) -> bool:
+        """Ask one candidate, until ``most`` attempts are counted; whether it answered.
+
+        ``sit_out``: wait for the end of a cool-down too. Raises GatewayError for what nobody else
+        is asked after.
+        """
+        upstream = candidate.upstream
+        ask = self._lease_ask(question, candidate, sit_out=sit_out)
+        while tries.counted < most:
+            if question.gone:
+                raise asyncio.CancelledError
+            lease: Granted | None = None
+            try:
+                if upstream.fetch_images:
+                    await self._show_pictures(question)
+                if upstream.ready is not None:
+                    await upstream.ready(question.deadline)
+                async with self.pool.lease(ask) as lease:
+                    tries.counted += 1
+                    question.tries(candidate, lease)
+                    fault = await self._call(question, part, candidate, lease)
+                    if fault is None:
+                        lease.ok()
+                        return True
+                    fault = scrub_fault(fault, lease.credential.access, upstream.secrets)
+                    lease.fault(fault)
+            except _NOBODY_LEFT as error:
+                if lease is not None:  # it came from the call itself, not from the queue
+                    raise
+                tries.refused(candidate, error)
+                break
+            tries.failed(fault)
+            if question.path.timed and fault.upstream == "count":
+                self.balance.latencies.note_fault(candidate, stream=question.asked.stream)
+            log.info(
+                "upstream fault",
+                request_id=question.exchange.request_id,
+                upstream=upstream.name,
+                credential=lease.credential.label,
+                reason=fault.reason,
+                attempt=question.record.attempts,
+            )
+            if part.said or question.delivery.relayed or fault.retry == "never":
+                raise fault.error
+            part.forget()
+            if fault.retry == "next_candidate":
+                break
+            if fault.retry == "again" and tries.counted < most:
+                await self._back_off(question, tries.counted, fault)
+        if question.gone:  # nobody is left to be answered, and the lease has been settled
+            raise asyncio.CancelledError
+        return False
 
     def continued(self, question: Question, candidate: Candidate) -> ContinuedChat | None:
         """The question's chat where a candidate keeps conversations. Raises InvalidRequest."""
@@ -362,7 +424,7 @@ class Gateway:
         self._continuing.close()
         await self.hider.close()
 
-    def _lease_ask(self, question: Question, candidate: Candidate) -> LeaseAsk:
+    def _lease_ask(self, question: Question, candidate: Candidate, *, sit_out: bool) -> LeaseAsk:
         upstream = candidate.upstream
         conversation = upstream.kind == "conversation"
         asked = question.asked
@@ -379,6 +441,7 @@ class Gateway:
             deadline=question.queue_until,
             own=question.caller.own if conversation else None,
             owner=question.exchange.request_id,
+            sit_out=sit_out,
         )
 
     async def _call(
@@ -412,6 +475,13 @@ class Gateway:
             if asked is not question.asked:
                 question.replace(asked)
 
+    def heard(self, question: Question, candidate: Candidate, lease: Granted) -> None:
+        """The first content of an answer is there: somebody may choose by how soon it came."""
+        lease.ok()
+        if question.path.timed:
+            seconds = self.loop.time() - lease.since
+            self.balance.latencies.note(candidate, seconds, stream=question.asked.stream)
+
     async def _back_off(self, question: Question, attempt: int, fault: UpstreamFault) -> None:
         wait = min(BACKOFF_CAP, BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._rng.random() / 2)
         if self.loop.time() + wait >= question.deadline:
@@ -441,14 +511,3 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
         for failure in failures.exceptions
     ]
     return next((f for f in flat if isinstance(f, GatewayError)), flat[0])
-
-
-def _nobody_answered(fault: UpstreamFault | None, refusal: GatewayError | None) -> GatewayError:
-    """The error when no candidate is left: what the pool says, with the upstream's own words."""
-    if refusal is None:
-        if fault is None:
-            return UpstreamTimeout("No upstream answered before the request's deadline.")
-        return fault.error
-    if fault is not None and not refusal.said:
-        refusal.said = fault.error.said or fault.error.message
-    return refusal

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from chatgpt_to_api.dialects.contract import RelayUpstream, Scanner, UpstreamFault
 from chatgpt_to_api.errors import ReplyTooLong
+from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.wire.http import HttpReply, header
+from chatgpt_to_api.wire.json_object import with_defaults
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.delivery import Delivery
@@ -30,13 +33,14 @@ def _send(
     body = asked.relayed(candidate.model, ask_usage=streaming and upstream.include_usage)
     if upstream.unheard is not None:
         question.delivery.note_ignored(upstream.unheard(body))
+    if candidate.parameters and question.delivery.door.endpoint == CHAT:
+        body = with_defaults(body, candidate.parameters)
     credential = lease.credential
-    limits = gateway.limits
     return gateway.client.send(
         codec.forward(body, credential.access, stream=streaming),
         proxy=credential.proxy or upstream.proxy,
-        connect_timeout=limits.connect_timeout,
-        read_timeout=limits.read_timeout,
+        connect_timeout=gateway.limits.connect_timeout,
+        read_timeout=question.read_timeout,
         deadline=question.deadline,
     )
 
@@ -61,6 +65,7 @@ async def relay_whole(
     facts = codec.facts(head, body)
     if facts.fault is not None:
         return facts.fault
+    gateway.heard(question, candidate, lease)
     question.record.usage = facts.usage
     kind = header(head.headers, b"content-type") or b"application/json"
     question.delivery.pass_whole(HttpReply(head.status, [(b"content-type", kind)], body))
@@ -92,7 +97,8 @@ async def relay_stream(
         if not 200 <= reply.head.status < 300:
             return await refused(reply, codec, gateway.wall())
         scanner = codec.scanner(reply.head, hide_usage=not question.asked.include_usage)
-        stream = _Stream(scanner, question.delivery, lease)
+        heard = partial(gateway.heard, question, candidate, lease)
+        stream = _Stream(scanner, question.delivery, heard)
         gateway.keeper.watch(question.delivery)
         await reply.pump(stream.take)
         while not stream.over:
@@ -109,12 +115,12 @@ async def relay_stream(
 class _Stream:
     """One stream on its way through: held back until its first content, then passed on."""
 
-    __slots__ = ("_delivery", "_held", "_lease", "_scanner", "fault", "over")
+    __slots__ = ("_delivery", "_heard", "_held", "_scanner", "fault", "over")
 
-    def __init__(self, scanner: Scanner, delivery: Delivery, lease: Granted) -> None:
+    def __init__(self, scanner: Scanner, delivery: Delivery, heard: Callable[[], None]) -> None:
         self._scanner = scanner
         self._delivery = delivery
-        self._lease = lease
+        self._heard = heard
         self._held: list[bytes] = []
         self.over = False
         """The dialect's own end was seen, or the stream has failed."""
@@ -139,7 +145,7 @@ class _Stream:
                 self._held.append(passed.data)
                 delivery.pass_on(b"".join(self._held))
                 # Not only at the end: a probe after a cool-down keeps everybody else waiting.
-                self._lease.ok()
+                self._heard()
             else:
                 self._held.append(passed.data)
         if self.over:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from chatgpt_to_api.chat.events import (
     BlockEnded,
     BlockStarted,
@@ -24,6 +26,7 @@ from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.transport.errors import ConnectionBroken
+from chatgpt_to_api.wire.json_object import with_defaults
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.continuing import ContinuedChat
@@ -130,11 +133,14 @@ class _Call:
         credential = self._lease.credential
         self.heard = False
         self._question.delivery.flush()
+        call = upstream.codec.encode(request, self._candidate.model, credential.access, gateway.ids)
+        if self._candidate.parameters:
+            call = structs.replace(call, body=with_defaults(call.body, self._candidate.parameters))
         reply = await gateway.client.send(
-            upstream.codec.encode(request, self._candidate.model, credential.access, gateway.ids),
+            call,
             proxy=credential.proxy or upstream.proxy,
             connect_timeout=gateway.limits.connect_timeout,
-            read_timeout=gateway.limits.read_timeout,
+            read_timeout=self._question.read_timeout,
             deadline=self._question.deadline,
         )
         end = reply.close
@@ -215,7 +221,7 @@ class _Call:
             self._part.take(events)
             if self._part.said and not begun:
                 # Not only at the end: a probe after a cool-down keeps everybody else waiting.
-                self._lease.ok()
+                self._gateway.heard(self._question, self._candidate, self._lease)
 
     def follow_up(self) -> ChatRequest | None:
         """The request that continues a cut answer, while more may be asked for."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from chatgpt_to_api.chat.needs import Need
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
-from chatgpt_to_api.wire.http import HttpRequest
+from chatgpt_to_api.wire.http import Header, HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.secret import Access, Secret
 
@@ -23,6 +25,9 @@ CAPABILITIES: Final[frozenset[Capability]] = frozenset(
     ("tools", "json", "stop", "max_tokens", "n", "images", "audio", "files")
 )
 """What an upstream of the vendor's own dialect is taken to be able to do, until it says no."""
+
+NEEDS: Final[frozenset[Need]] = frozenset(("tools", "json", "images", "audio", "files"))
+"""The capabilities whose lack changes an answer's meaning: without them nobody is asked."""
 
 
 Hiding: TypeAlias = Literal["never", "after_use", "on_expiry"]
@@ -96,8 +101,43 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
         return "native" if capability in self.native else "absent"
 
 
+_UNFIT_FOR_A_HEADER: Final = re.compile(r"[^!-~]+")
+
+
 class Candidate(msgspec.Struct, frozen=True):
-    """One way to answer a request: an upstream, and the model's name there."""
+    """One way to answer a request: an upstream, and the model's name there.
+
+    ``parameters`` are sent there unless the client gave them, each as JSON. ``context_length``
+    is that of this model, where it is not the upstream's usual one.
+    """
 
     upstream: ConfiguredUpstream
     model: str
+    parameters: Mapping[str, msgspec.Raw] = {}
+    context_length: int | None = None
+    headers: tuple[Header, ...] = ()
+    """What tells a client who answered; made once, for a request should not pay for it."""
+
+    def __post_init__(self) -> None:
+        shown = _UNFIT_FOR_A_HEADER.sub("?", self.model)
+        named = (
+            (b"x-upstream", self.upstream.name.encode()),
+            (b"x-upstream-model", shown.encode()),
+        )
+        msgspec.structs.force_setattr(self, "headers", named)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes it the same candidate, whatever else was configured anew."""
+        return self.upstream.name, self.model
+
+    @property
+    def context(self) -> int | None:
+        """Longest prompt and answer, tokens, None where nobody said."""
+        return self.context_length or self.upstream.context_length
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are requests it cannot answer."""
+        reach = self.upstream.native | self.upstream.emulates
+        return self.context is not None or not reach.issuperset(NEEDS)

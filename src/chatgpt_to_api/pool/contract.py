@@ -67,7 +67,9 @@ class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     none. ``prefer`` is the id of the credential to be taken before all others, where it is free.
     ``exclude``: ids of credentials not to be used. ``deadline`` is loop time: the end of the wait.
     ``own``: the caller's own token, used instead of the pool's. ``owner`` says for people
-    whose lease it is (a request id). ``errand``: this is no request of a client.
+    whose lease it is (a request id). ``errand``: this is no request of a client. ``sit_out`` False:
+    somebody else can be asked, so a wait for the end of a cool-down is refused at once; for a busy
+    credential it waits all the same.
     """
 
     upstream: str
@@ -80,6 +82,7 @@ class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     own: Access | None = None
     owner: str = ""
     errand: Errand | None = None
+    sit_out: bool = True
 
 
 class Lent(Protocol):
@@ -112,6 +115,11 @@ class Granted(Protocol):
     @property
     def credential(self) -> Lent:
         """What is lent."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """When it was granted, loop time."""
         ...
 
     def ok(self) -> None:
@@ -153,6 +161,13 @@ class Lender(Protocol):
 
     def choice(self, upstream: str) -> bool:
         """Whether there is more than one credential to choose from."""
+        ...
+
+    def load(self, upstream: str, model: str) -> float:
+        """How busy an upstream is for a model: requests, waiting ones too, per usable credential.
+
+        Infinite where none can be served now.
+        """
         ...
 
 

@@ -104,6 +104,17 @@ class Lending:
             return self.breaker.until, self.breaker.reason
         return self.outlets.shut(now)
 
+    def load(self, model: str) -> float:
+        """Requests, waiting ones too, per usable credential; infinite where none is."""
+        now = self._timers.time()
+        if self.shut(now) is not None:
+            return math.inf
+        if now >= self.shelf.next_wake:
+            self._wake(self.shelf, now)
+        census = self.shelf.census(model)
+        usable = census.ready + census.busy + census.paced
+        return (self.in_flight + self.queue.waiting) / usable if usable else math.inf
+
     def _pick(self, lease: Lease, shelf: Shelf, now: float) -> Credential | None:
         """The credential this request would get now: its conversation's, else the next in turn."""
         ask = lease.ask

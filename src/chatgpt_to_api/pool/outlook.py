@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.pool import refusal
 from chatgpt_to_api.pool.contract import NOBODY, LeaseAsk
+from chatgpt_to_api.pool.credential import Place
 from chatgpt_to_api.pool.lineup import Hope
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def hopeless(lending: Lending, ask: LeaseAsk, shelf: Shelf, now: float) -> Gatew
     if not shelf.usable(ask.exclude):
         return _nobody(lending, ask, shelf, now)
     hope = shelf.hope(ask.model, ask.exclude, now)
-    if hope.at > ask.deadline:
+    rests = hope.cooling is not None and hope.cooling.place is not Place.PACED
+    if hope.at > ask.deadline or (rests and not ask.sit_out):
         return _none_free(lending, ask, shelf, hope, now)
     if lending.windows is not None and lending.windows.opens_at() > ask.deadline:
         return _out_of_pace(lending, lending.windows, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -118,6 +119,14 @@ class Pool:
         """Whether there is more than one credential to choose from."""
         pool = self._upstreams.get(upstream)
         return pool is not None and len(pool.shelf.credentials) > 1
+
+    def load(self, upstream: str, model: str) -> float:
+        """How busy an upstream is for a model: requests, waiting ones too, per usable credential.
+
+        Infinite where none can be served now.
+        """
+        pool = self._upstreams.get(upstream)
+        return math.inf if pool is None else pool.load(model)
 
     @property
     def in_flight(self) -> int:

@@ -15,7 +15,10 @@ from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.origins import AllowedOrigins, same_origin
 from chatgpt_to_api.wire.http import Header
 
-EXPOSED: Final = b"x-request-id, retry-after, x-ignored-parameters, x-conversation"
+EXPOSED: Final = (
+    b"x-request-id, retry-after, x-ignored-parameters, x-conversation, "
+    b"x-upstream, x-upstream-model, x-attempts"
+)
 METHODS: Final = b"GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS"
 USUAL_FIELDS: Final = b"authorization, content-type, x-api-key"
 MAX_AGE: Final = b"7200"

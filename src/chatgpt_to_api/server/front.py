@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
 
 import structlog
+from msgspec import structs
 
 from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed
+from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
 from chatgpt_to_api.server.cors import Cors
-from chatgpt_to_api.server.doors import Doors
+from chatgpt_to_api.server.doors import DoorEntry, Doors
 from chatgpt_to_api.server.exchange import HttpExchange, too_large
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.request_ids import RequestIds
@@ -20,6 +22,12 @@ from chatgpt_to_api.server.twins import Admission
 from chatgpt_to_api.wire.http import Header, HttpReply
 
 log = structlog.get_logger(__name__)
+
+ADMIN_FIELD: Final = b"x-admin-authorization"
+"""Where a caller shows the admin password beside its key; it goes no further than here."""
+
+ProveAdmin: TypeAlias = Callable[[str, bytes], Awaitable[None]]
+"""Returns if a peer's words are the admin password; raises GatewayErrors."""
 
 _AT_DOORS: Final = b"POST, OPTIONS"
 
@@ -34,6 +42,7 @@ class ServerFront:
         gatekeeper: Gatekeeper,
         app: AsgiApp,
         limits: Limits,
+        prove_admin: ProveAdmin | None = None,
     ) -> None:
         self.limits = limits
         self.roster = Roster(tick=limits.tick, per_peer=limits.peer_connections)
@@ -43,6 +52,7 @@ class ServerFront:
         self._gatekeeper = gatekeeper
         self._cors = Cors(gatekeeper.keys, gatekeeper.origins)
         self._app = app
+        self._prove_admin = prove_admin
 
     def answer(self, exchange: HttpExchange) -> Awaitable[None]:
         """Answer one request, whatever it is."""
@@ -73,9 +83,22 @@ class ServerFront:
             return _refuse(exchange, error)
         if exchange.declared is not None and exchange.declared > self.limits.body:
             return _refuse(exchange, too_large(self.limits.body))
+        if ADMIN_FIELD in fields and self._prove_admin is not None:
+            return self._for_admin(exchange, entry, caller, self._prove_admin)
         if exchange.twin is not None and b"origin" not in fields:
             exchange.twin.admission = Admission(entry, caller, self._gatekeeper.keys.epoch)
         return entry.serving.serve(exchange, entry.door, caller)
+
+    async def _for_admin(
+        self, exchange: HttpExchange, entry: DoorEntry, caller: Caller, prove: ProveAdmin
+    ) -> None:
+        """Answer a request that also shows the admin password, to learn more from the reply."""
+        try:
+            await prove(exchange.peer, exchange.fields[ADMIN_FIELD])
+        except GatewayError as error:
+            await _refuse(exchange, error)
+        else:
+            await entry.serving.serve(exchange, entry.door, structs.replace(caller, admin=True))
 
     def _elsewhere(self, exchange: HttpExchange) -> Awaitable[None]:
         head = exchange.head

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
@@ -22,6 +23,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     ChatCompletionRequest,
     ChatMessage,
 )
+from chatgpt_to_api.dialects.openai_chat.needs import needs_of
 from chatgpt_to_api.dialects.openai_chat.pictures import linked_pictures, with_pictures
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
@@ -107,6 +109,10 @@ class ChatAsked:
         """Return the request with URLs of pictures replaced by their data."""
         body = with_pictures(self._body, data)
         return ChatAsked(self._head, body, _REQUEST.decode(body))
+
+    def needs(self) -> Needs:
+        """Return what it needs of its upstream."""
+        return needs_of(self.asked)
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
         """Return the client's own JSON; a field that must change is replaced in its place.

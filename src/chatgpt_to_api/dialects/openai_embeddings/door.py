@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
@@ -40,6 +41,10 @@ class EmbeddingsAsked:
         raise EndpointNotServed(
             f"The upstream of {self.model!r} offers no embeddings.", param="model"
         )
+
+    def needs(self) -> Needs:
+        """Nothing that only some upstreams can: each text is measured by itself."""
+        return Needs()
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no stream
         """Return the client's own JSON, for the upstream's name of the model."""

@@ -1,0 +1,60 @@
+"""What became of the tries of one request so far, and what the client hears if none was good."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from chatgpt_to_api.dialects.contract import UpstreamFault
+from chatgpt_to_api.errors import GatewayError, UpstreamTimeout
+from chatgpt_to_api.gateway.upstreams import Candidate
+
+FORGIVEN: Final = 7
+"""Calls that only found out that a credential is invalid cost no attempt, up to this many: a heap
+of dead tokens must not fail a request that a good one could answer."""
+
+
+class Tries:
+    """Counts the calls of one request (of one part, where its choices are asked one by one)."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+        """Attempts that count against the limit."""
+        self.fault: UpstreamFault | None = None
+        """What the last call came to."""
+        self._forgiven = 0
+        self._refused: dict[tuple[str, str], tuple[Candidate, GatewayError]] = {}
+        self._last: GatewayError | None = None
+
+    def failed(self, fault: UpstreamFault) -> None:
+        """A call came back with a fault."""
+        self.fault = fault
+        self._last = None
+        if fault.credential == "invalid" and self._forgiven < FORGIVEN:
+            self._forgiven += 1
+            self.counted -= 1
+
+    def refused(self, candidate: Candidate, error: GatewayError) -> None:
+        """The pool had no credential to lend."""
+        self._refused[candidate.key] = (candidate, error)
+        self._last = error
+
+    def soonest(self) -> tuple[Candidate, float] | None:
+        """The refused candidate that can be asked again first, and in how many seconds."""
+        waits = [(c, e.retry_after) for c, e in self._refused.values() if e.retry_after]
+        return min(waits, key=lambda wait: wait[1], default=None)
+
+    def error(self) -> GatewayError:
+        """What the pool says, soonest first, with the upstream's own words; or the last fault."""
+        if self._last is None:
+            if self.fault is None:
+                return UpstreamTimeout("No upstream answered before the request's deadline.")
+            return self.fault.error
+        refusals = [error for _, error in self._refused.values()]
+        refusals.sort(key=lambda error: error.retry_after or math.inf)
+        first, *others = refusals
+        if others:
+            first.message = " ".join(dict.fromkeys(error.message for error in refusals))
+        if self.fault is not None and not first.said:
+            first.said = self.fault.error.said or self.fault.error.message
+        return first

@@ -1,0 +1,63 @@
+"""What is counted of a request's tries, and what the client hears when none was good."""
+
+from __future__ import annotations
+
+from chatgpt_to_api.dialects.contract import UpstreamFault
+from chatgpt_to_api.errors import NoCredentials, RateLimited, UpstreamFailed
+from chatgpt_to_api.gateway.tries import FORGIVEN, Tries
+from support.route_values import candidate
+
+A, B = candidate("a"), candidate("b")
+DOWN = UpstreamFault(error=UpstreamFailed("a is down", said="Hmm"), reason="500", retry="again")
+DEAD = UpstreamFault(
+    error=UpstreamFailed("expired"), reason="401", credential="invalid", retry="next_credential"
+)
+
+
+def test_dead_credentials_cost_no_attempt_up_to_a_bound() -> None:
+    """A heap of them ends all the same."""
+    tries = Tries()
+    for _ in range(FORGIVEN):
+        tries.counted += 1
+        tries.failed(DEAD)
+    assert tries.counted == 0
+    tries.counted += 1
+    tries.failed(DEAD)
+    assert tries.counted == 1
+    tries.counted += 1
+    tries.failed(DOWN)
+    assert tries.counted == 2
+
+
+def test_the_soonest_of_all_refusals_is_what_the_client_hears() -> None:
+    """Retry-After is true for the route, and the others are named."""
+    tries = Tries()
+    tries.refused(A, RateLimited("a rests.", retry_after=40))
+    tries.refused(B, RateLimited("b rests.", retry_after=7))
+    assert tries.soonest() == (B, 7)
+    error = tries.error()
+    assert error.retry_after == 7
+    assert error.message == "b rests. a rests."
+
+
+def test_a_refusal_that_never_ends_is_told_after_those_that_do() -> None:
+    """Somebody has to act for ``a``; ``b`` comes back by itself."""
+    tries = Tries()
+    tries.refused(A, NoCredentials("a has no credential."))
+    tries.refused(B, RateLimited("b rests.", retry_after=7))
+    assert tries.error().status == 429
+    alone = Tries()
+    alone.refused(A, NoCredentials("a has no credential."))
+    assert alone.soonest() is None
+    assert alone.error().status == 503
+
+
+def test_the_upstreams_words_are_kept() -> None:
+    """A fault, then nobody left to ask: why that one failed is said too."""
+    tries = Tries()
+    tries.failed(DOWN)
+    tries.refused(B, RateLimited("b rests.", retry_after=7))
+    assert tries.error().text == "b rests. Upstream said: Hmm"
+    tries.failed(DOWN)
+    assert tries.error() is DOWN.error
+    assert Tries().error().status == 504
