@@ -59,7 +59,7 @@ def site(*upstreams: UpstreamStatus, advice: tuple[str, ...] = ()) -> object:
     """What ``door_server`` takes as ``routes``."""
 
     def routes(gatekeeper: Gatekeeper) -> Sequence[BaseRoute]:
-        return Site(Shown(*upstreams, advice=advice), gatekeeper).routes()
+        return Site(Shown(*upstreams, advice=advice), gatekeeper, dict).routes()
 
     return routes
 

@@ -70,7 +70,7 @@ def open_front(
     }
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
-    site = Site(overview, gatekeeper)
+    site = Site(overview, gatekeeper, _description)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
     return ServerFront(
         doors=Doors(entries),
@@ -79,3 +79,10 @@ def open_front(
         limits=Limits(body=server.max_body),
         prove_admin=prove_admin,
     )
+
+
+def _description() -> object:
+    # Few ever ask: the start does not pay for it.
+    from chatgpt_to_api.openapi.document import document
+
+    return document()

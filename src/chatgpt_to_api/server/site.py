@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -69,9 +69,14 @@ class Overview(Protocol):
 class Site:
     """The routes, as methods that share the gateway's overview and the gatekeeper."""
 
-    def __init__(self, overview: Overview, gatekeeper: Gatekeeper) -> None:
+    def __init__(
+        self, overview: Overview, gatekeeper: Gatekeeper, description: Callable[[], Any]
+    ) -> None:
+        """``description`` makes the OpenAPI document; it is asked once, when first wanted."""
         self._overview = overview
         self._gatekeeper = gatekeeper
+        self._describe = description
+        self._description = b""
 
     def routes(self) -> list[Route]:
         """Return the Starlette routes; HEAD works wherever GET does."""
@@ -81,6 +86,7 @@ class Site:
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
             Route("/favicon.ico", self.favicon),
+            Route("/openapi.json", self.openapi),
             Route("/v1/models", self.models),
             Route("/v1/models/{model:path}", self.model),
             Route("/v1/engines", self.engines),
@@ -105,6 +111,11 @@ class Site:
     async def favicon(self, request: Request) -> Response:  # noqa: ARG002
         """There is none; browsers ask all the same."""
         return Response(status_code=204)
+
+    async def openapi(self, request: Request) -> Response:  # noqa: ARG002
+        """Describe every route; it says nothing about this installation."""
+        self._description = self._description or msgspec.json.encode(self._describe())
+        return Response(self._description, media_type="application/json")
 
     async def models(self, request: Request) -> Response:
         """List the models in OpenAI's shape."""

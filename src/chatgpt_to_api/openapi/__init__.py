@@ -1,0 +1,1 @@
+"""The description of every route this gateway serves, as OpenAPI 3.1."""

@@ -1,0 +1,187 @@
+"""What is served under ``/v1``, and the pages beside it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, TypedExtras
+from chatgpt_to_api.dialects.openai_embeddings.messages import EmbeddingsRequest
+from chatgpt_to_api.openapi.parts import (
+    INTEGER,
+    NOTHING,
+    NUMBER,
+    STRING,
+    Operation,
+    Schema,
+    array,
+    constant,
+    in_path,
+    json,
+    nullable,
+    record,
+    ref,
+)
+from chatgpt_to_api.openapi.structs import Structs
+
+CALLER: Final = ("clientKey", "clientKeyHeader", NOTHING)
+"""A client key in either place, or nothing where none is configured and the caller is near."""
+
+CALLER_ERRORS: Final = (401, 403, 431)
+QUESTION_ERRORS: Final = (400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 431, 500, 502)
+BUSY_ERRORS: Final = (503, 504)
+
+_ERRORS: Final = (*QUESTION_ERRORS, *BUSY_ERRORS)
+
+
+def schemas(structs: Structs) -> dict[str, Schema]:
+    """Return the schemas these paths refer to."""
+    structs.schema(ChatCompletionRequest)
+    structs.schema(TypedExtras)
+    structs.schema(EmbeddingsRequest)
+    usage = record(
+        {"prompt_tokens": INTEGER, "completion_tokens": INTEGER, "total_tokens": INTEGER}
+    )
+    message = record(
+        {"role": constant("assistant")},
+        content=nullable(STRING),
+        refusal=nullable(STRING),
+        tool_calls=array(record({"id": STRING, "type": STRING})),
+    )
+    choice = record(
+        {"index": INTEGER, "message": message, "finish_reason": nullable(STRING)}, logprobs={}
+    )
+    model = record(
+        {"id": STRING, "object": constant("model"), "created": INTEGER, "owned_by": STRING},
+        context_length=INTEGER,
+    )
+    return {
+        "ChatRequest": {"allOf": [ref("ChatCompletionRequest"), ref("TypedExtras")]},
+        "Usage": usage,
+        "ChatCompletion": record(
+            {
+                "id": STRING,
+                "object": constant("chat.completion"),
+                "created": INTEGER,
+                "model": STRING,
+                "choices": array(choice),
+            },
+            usage=nullable(ref("Usage")),
+        ),
+        "Embeddings": record(
+            {
+                "object": constant("list"),
+                "data": array(
+                    record(
+                        {
+                            "index": INTEGER,
+                            "object": constant("embedding"),
+                            "embedding": {"anyOf": [array(NUMBER), STRING]},
+                        }
+                    )
+                ),
+            },
+            model=STRING,
+            usage={},
+        ),
+        "Model": model,
+        "Models": record({"object": constant("list"), "data": array(ref("Model"))}),
+        "Engines": record(
+            {
+                "object": constant("list"),
+                "data": array(record({"id": STRING, "object": constant("engine")})),
+            }
+        ),
+        "Status": record({"status": STRING}, reasons=array(STRING)),
+    }
+
+
+def paths() -> dict[str, dict[str, Operation]]:
+    """Return the operations by path and method."""
+    chat, pages = "Chat", "About this gateway"
+    events = {"text/event-stream": STRING}
+    stated = {"200": json(ref("Status"), "It is."), "503": json(ref("Status"), "Not now.")}
+    page = {"200": ("A page, or plain text.", {"text/html": STRING, "text/plain": STRING})}
+    return {
+        "/v1/chat/completions": {
+            "post": Operation(
+                summary="Ask a model",
+                tag=chat,
+                body=ref("ChatRequest"),
+                replies={
+                    "200": (
+                        "The answer, or its stream with `stream`.",
+                        {"application/json": ref("ChatCompletion"), **events},
+                    )
+                },
+                errors=_ERRORS,
+                security=CALLER,
+            )
+        },
+        "/v1/embeddings": {
+            "post": Operation(
+                summary="Embed texts",
+                tag="Embeddings",
+                body=ref("EmbeddingsRequest"),
+                replies={"200": json(ref("Embeddings"), "The vectors.")},
+                errors=_ERRORS,
+                security=CALLER,
+            )
+        },
+        "/v1/models": {
+            "get": Operation(
+                summary="List the models that can be asked for",
+                tag="Models",
+                replies={"200": json(ref("Models"), "The models.")},
+                errors=CALLER_ERRORS,
+                security=CALLER,
+            )
+        },
+        "/v1/models/{model}": {
+            "get": Operation(
+                summary="Show a model",
+                tag="Models",
+                replies={"200": json(ref("Model"), "The model.")},
+                errors=(*CALLER_ERRORS, 404, 503),
+                parameters=[in_path("model", "Its name.")],
+                security=CALLER,
+            )
+        },
+        "/v1/engines": {
+            "get": Operation(
+                summary="List the models as engines",
+                tag="Models",
+                replies={"200": json(ref("Engines"), "The models.")},
+                errors=CALLER_ERRORS,
+                security=CALLER,
+            )
+        },
+        "/": {
+            "get": Operation(
+                summary="What this is, what is ready, what to do next", tag=pages, replies=page
+            )
+        },
+        "/ping": {
+            "get": Operation(
+                summary="Answer",
+                tag=pages,
+                replies={"200": json(record({"message": constant("pong")}), "It is there.")},
+            )
+        },
+        "/healthz": {
+            "get": Operation(
+                summary="Whether the process is alive", tag=pages, replies={"200": stated["200"]}
+            )
+        },
+        "/readyz": {
+            "get": Operation(
+                summary="Whether an upstream can answer now", tag=pages, replies=stated
+            )
+        },
+        "/openapi.json": {
+            "get": Operation(
+                summary="This description",
+                tag=pages,
+                replies={"200": json(record({"openapi": STRING}), "OpenAPI 3.1.")},
+            )
+        },
+    }
