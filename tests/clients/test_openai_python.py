@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
 from support.vendor.refusals import STATUSES
-from support.vendor.server import KEY
+from support.vendor.server import DIMENSIONS, KEY
 from support.vendor.serving import CLIENT_KEY, Served, serving
 
 PIXEL: Final = base64.b64encode(b"\x89PNG\r\n\x1a\n, no more than a name").decode()
@@ -366,6 +366,23 @@ def test_models_are_listed_and_found(sdk: OpenAI) -> None:
     """What the vendor serves, as the package's own types."""
     assert {"gpt-4o", "gpt-4o-mini", "o4-mini"} <= {model.id for model in sdk.models.list()}
     assert sdk.models.retrieve("o4-mini").object == "model"
+
+
+def test_embeddings_are_the_vendors(sdk: OpenAI, direct: OpenAI) -> None:
+    """A text, a list, token ids; as the package asks by itself (base64), as floats, and shorter."""
+    asked: list[dict[str, Any]] = [
+        {"input": "A cat sleeps. 潮"},
+        {"input": ["one", "two"], "encoding_format": "float"},
+        {"input": [[1, 2, 3], [4]]},
+        {"input": "short", "dimensions": 4},
+    ]
+    for more in asked:
+        through = sdk.embeddings.create(model="gpt-4o", **more)
+        assert through.model_dump() == direct.embeddings.create(model="gpt-4o", **more).model_dump()
+        size = more.get("dimensions", DIMENSIONS)
+        assert [len(item.embedding) for item in through.data] == [size] * len(through.data)
+    with pytest.raises(openai.NotFoundError):
+        sdk.embeddings.create(model="no-such-model", input="x")
 
 
 # -- errors ---------------------------------------------------------------------------------------

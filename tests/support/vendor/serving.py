@@ -66,6 +66,7 @@ def serving(data_dir: Path, **environment: str) -> Iterator[Served]:
             **{
                 "OPENAI_BASE_URL": vendor.url("/v1"),
                 "OPENAI_API_KEY": KEY,
+                "OPENAI_ENDPOINTS": "chat,models,embeddings",
                 "API_KEYS": CLIENT_KEY,
                 "CHATGPT_TO_API_QUEUE_WAIT": "0",
                 **environment,
