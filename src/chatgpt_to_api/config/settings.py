@@ -170,7 +170,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         env(
             "CHATGPT_TO_API_MAX_DEPTH",
-            "How deep arrays and objects of one request may stand in each other.",
+            "How deep arrays and objects of one translated request may stand in each other.",
             ge=10,
             le=500,
         ),

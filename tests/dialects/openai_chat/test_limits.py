@@ -26,7 +26,7 @@ def nested(levels: int) -> Any:
 
 
 def ask(**fields: Any) -> None:
-    DOOR.ask(HEAD, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
+    DOOR.ask(HEAD, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode()).request()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_is_at_a_limit_passes(fields: dict[str, Any]) -> None:
 def test_what_is_beyond_a_limit_is_refused_by_its_name(
     fields: dict[str, Any], code: str, param: str | None, setting: str
 ) -> None:
-    """Before any lane is chosen, with the field and the setting."""
+    """With the field and the setting; depth where the JSON is taken apart."""
     with pytest.raises(InvalidRequest) as caught:
         ask(**fields)
     assert caught.value.code == code
@@ -98,12 +98,15 @@ def test_nesting_beyond_what_can_be_decoded_is_the_same_error() -> None:
 def test_broken_base64_is_refused_on_every_lane(part: dict[str, Any], param: str) -> None:
     """Already the first decode sees it, so nothing is sent anywhere."""
     said = [{"type": "text", "text": "base64, what is it?"}, part]
+    body = {"model": "m", "messages": [HELLO, {"role": "user", "content": said}]}
     with pytest.raises(InvalidRequest) as caught:
-        ask(messages=[HELLO, {"role": "user", "content": said}])
+        DOOR.ask(HEAD, json.dumps(body).encode())
     assert caught.value.param == param
     assert "base64" in caught.value.message
 
 
 def test_parts_that_only_an_upstream_knows_are_not_looked_into() -> None:
     """What is passed on as it is may hold more than this gateway knows."""
-    ask(messages=[{"role": "user", "content": [{"type": "video", "video": "base64,-"}]}])
+    said = [{"type": "video", "video": "data:video/mp4;base64,-"}]
+    body = {"model": "m", "messages": [{"role": "user", "content": said}]}
+    DOOR.ask(HEAD, json.dumps(body).encode())

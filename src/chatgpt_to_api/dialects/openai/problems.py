@@ -102,14 +102,23 @@ def check_depth(body: bytes, limit: int) -> None:
     if len(body) <= 2 * limit or body.count(b"{") + body.count(b"[") <= limit:
         return
     try:
-        level = [("", _ANY.decode(body))]
+        whole = _ANY.decode(body)
     except RecursionError:
         raise too_deep(limit) from None
-    for depth in range(limit):
-        level = _below(level, named=depth < _NAMED)
+    level = [whole]
+    for _ in range(limit):
+        level = [
+            value
+            for container in level
+            for value in (container.values() if isinstance(container, dict) else container)
+            if isinstance(value, dict | list)
+        ]
         if not level:
             return
-    raise too_deep(limit, level[0][0] or None)
+    named = [("", whole)]
+    for depth in range(limit):
+        named = _below(named, named=depth < _NAMED)
+    raise too_deep(limit, named[0][0] or None)
 
 
 _NAMED: Final = 3

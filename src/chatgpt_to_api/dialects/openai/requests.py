@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import check_depth, malformed, mistyped, too_deep
+from chatgpt_to_api.dialects.openai.problems import malformed, mistyped, too_deep
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.wire.limits import RequestLimits
 
@@ -30,12 +30,13 @@ def decode_body(
 ) -> T:
     """Decode a request whatever its content type says; ``example`` is shown for an empty one.
 
-    Raises InvalidRequest: where the JSON breaks, which field is missing or wrong, what is nested
-    more than ``depth`` levels deep.
+    Raises InvalidRequest: where the JSON breaks, or which field is missing or wrong. What is too
+    deep for the decoder is told as being deeper than ``depth``, which whoever takes the rest of
+    the JSON apart has to check: a body that goes on as it is pays nothing for it.
     """
     try:
         body.decode()  # fields nobody decodes here would reach an upstream unchecked
-        decoded = decoder.decode(body)
+        return decoder.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidRequest(
             f"The body is not valid UTF-8, at byte {error.start}.", code="invalid_json"
@@ -50,8 +51,6 @@ def decode_body(
         raise malformed(error, body) from None
     except RecursionError:
         raise too_deep(depth) from None
-    check_depth(body, depth)
-    return decoded
 
 
 def rewritten(body: bytes, model: str | None, *, ask_usage: bool) -> bytes:

@@ -13,7 +13,7 @@ from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
 from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import invalid, too_many
+from chatgpt_to_api.dialects.openai.problems import check_depth, invalid, too_many
 from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
 from chatgpt_to_api.dialects.openai_chat.door_parts import check_embedded
 from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder
@@ -51,10 +51,13 @@ _SPOKEN: Final = msgspec.json.Decoder(_Spoken)
 class ChatAsked:
     """One chat completions request: decoded and checked as far as every lane needs it."""
 
-    __slots__ = ("_body", "_head", "asked", "include_usage", "model", "n", "stream")
+    __slots__ = ("_body", "_depth", "_head", "asked", "include_usage", "model", "n", "stream")
 
-    def __init__(self, head: RequestHead, body: bytes, asked: ChatCompletionRequest) -> None:
+    def __init__(
+        self, head: RequestHead, body: bytes, asked: ChatCompletionRequest, depth: int
+    ) -> None:
         self._head = head
+        self._depth = depth
         self._body = body
         self.asked = asked
         self.model: str = asked.model
@@ -99,6 +102,7 @@ class ChatAsked:
 
     def request(self) -> ChatRequest:
         """Return the whole request in canonical form. Raises InvalidRequest naming the field."""
+        check_depth(self._body, self._depth)
         return canonical(self.asked, self._body)
 
     def linked_pictures(self) -> dict[str, str]:
@@ -108,7 +112,7 @@ class ChatAsked:
     def with_pictures(self, data: Mapping[str, str]) -> ChatAsked:
         """Return the request with URLs of pictures replaced by their data."""
         body = with_pictures(self._body, data)
-        return ChatAsked(self._head, body, _REQUEST.decode(body))
+        return ChatAsked(self._head, body, _REQUEST.decode(body), self._depth)
 
     def needs(self) -> Needs:
         """Return what it needs of its upstream."""
@@ -141,16 +145,18 @@ class ChatDoor:
         Raises InvalidRequest: where the JSON breaks, or which field is missing or wrong.
         """
         body = without_mark(body)
-        asked = decode_body(body, _REQUEST, _EXAMPLE, depth=self._limits.depth)
-        self._check_counts(asked)
+        limits = self._limits
+        asked = decode_body(body, _REQUEST, _EXAMPLE, depth=limits.depth)
+        if len(asked.messages) > limits.messages or asked.tools or asked.functions:
+            self._check_counts(asked)
         if not asked.model:
             raise invalid("model", "expected a model's name, got an empty string")
         if not asked.messages:
             raise invalid("messages", "expected at least one message, got an empty array")
         if asked.n is not None and not 1 <= asked.n <= MAX_CHOICES:
             raise invalid("n", f"expected an integer from 1 to {MAX_CHOICES}, got {asked.n}")
-        check_embedded(asked.messages, body)
-        return ChatAsked(head, body, asked)
+        check_embedded(asked.messages)
+        return ChatAsked(head, body, asked, limits.depth)
 
     def reply(self, asked: Asked, stamp: Stamp) -> ChatReplyEncoder:
         """Return the encoder of this request's reply."""
