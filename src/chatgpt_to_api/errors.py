@@ -204,3 +204,9 @@ class ReplyTooLong(UpstreamFailed):
 
     def __init__(self, *, limit: int, what: str = "bytes in one event") -> None:
         super().__init__(f"The upstream sent more than {limit} {what}.")
+
+
+class ReplyRefused(UpstreamFailed):
+    """The model answered, but not as the request demands, and not on a second try either."""
+
+    code = "json_validation_failed"

@@ -18,13 +18,14 @@ from chatgpt_to_api.config.load import load
 from support.gateway_process import clean_environment
 from support.pages import blocks
 from support.rig import rigging
-from support.scripted_backend import conversation
+from support.scripted_backend import Play, Seen, conversation
 
 PAGES: Final = (
     "README.md",
     "README_CN.md",
     "docs/guide.md",
     "docs/tokens.md",
+    "docs/tools.md",
     "docs/docker.md",
     "docs/admin-api.md",
 )
@@ -78,6 +79,16 @@ def run(command: str, folder: Path, port: int, environment: Mapping[str, str]) -
     return done.stdout
 
 
+def backend(seen: Seen) -> Play:
+    """Answer as a model would that was asked for a call, for JSON, or for nothing of the kind."""
+    if b"<tools>" in seen.body:
+        call = {"name": "weather", "arguments": {"city": "Paris, far and wide"}}
+        return conversation("<tool_call>", json.dumps(call), "</tool_call>")
+    if b"JSON Schema" in seen.body:
+        return conversation('```json\n{"name": "Jane of the wide world"}\n```')
+    return conversation("The sea", " is wide.")
+
+
 @pytest.mark.parametrize("name", PAGES)
 async def test_every_line_to_paste_works(name: str, tmp_path: Path) -> None:
     """Against a gateway with a scripted backend, in the order in which the page has them."""
@@ -85,8 +96,7 @@ async def test_every_line_to_paste_works(name: str, tmp_path: Path) -> None:
     commands = [line for line in lines(name) if not is_left_out(line)]
     commands = [line for line in commands if not line.startswith("export ")]
     assert commands, "the page has nothing to run"
-    play = conversation("The sea", " is wide.")
-    async with rigging(tmp_path / "data")([play]) as rig:
+    async with rigging(tmp_path / "data")(backend) as rig:
         environment = clean_environment(
             CHATGPT_TO_API_DATA_DIR=str(tmp_path / "data"),
             API_REVERSE_PROXY=rig.backend.url(),

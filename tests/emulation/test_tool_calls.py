@@ -164,7 +164,8 @@ def test_several_calls_and_the_words_between_them() -> None:
             {"city": "Oslo"},
         ),
         (
-            "<tool_call>{'name': 'weather', 'arguments': {'city': 'L\\'Aquila', 'now': True}}</tool_call>",
+            "<tool_call>{'name': 'weather', 'arguments': {'city': 'L\\'Aquila', 'now': True}}"
+            "</tool_call>",
             "weather",
             {"city": "L'Aquila", "now": True},
         ),
@@ -188,7 +189,8 @@ def test_several_calls_and_the_words_between_them() -> None:
             {"city": "Oslo"},
         ),
         (
-            '<tool_call>{"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}</tool_call>',
+            '<tool_call>{"type": "function", "function": {"name": "weather", "arguments": '
+            '{"city": "Oslo"}}}</tool_call>',
             "weather",
             {"city": "Oslo"},
         ),
@@ -326,25 +328,12 @@ JSON = st.recursive(
 )
 CALLS = st.tuples(st.sampled_from(sorted(TOOLS)), st.dictionaries(st.text(), JSON, max_size=4))
 WORDS = st.text(alphabet="abc .\né", min_size=1).map(str.strip).filter(bool)
-CRUMBS = st.lists(
-    st.sampled_from(
-        ["<tool_call>", "</tool_call>", "<tool_", "<", ">", "{", "}", "[", "]", '"name"', ":", ","]
-        + [
-            '"other"',
-            '"',
-            "'",
-            "\\",
-            "```",
-            "json",
-            "\n",
-            " ",
-            "a",
-            "<tool_response>",
-            '"arguments"',
-        ]
-    ),
-    max_size=30,
-).map("".join)
+_CRUMBS = (
+    *("<tool_call>", "</tool_call>", "<tool_", "<tool_response>", "<", ">", "```", "json"),
+    *("{", "}", "[", "]", ":", ",", '"', "'", "\\", '"name"', '"other"', '"arguments"'),
+    *("\n", " ", "a"),
+)
+CRUMBS = st.lists(st.sampled_from(_CRUMBS), max_size=30).map("".join)
 
 
 def cut(text: str, data: st.DataObject) -> list[str]:
@@ -360,9 +349,9 @@ def test_every_list_of_calls_comes_back(
     text = "\n".join(p if isinstance(p, str) else call(*p, indent=indent) for p in parts)
     events = read(reply(cut(text, data)))
     wanted = [p for p in parts if not isinstance(p, str)]
-    assert [(name, json.loads(given)) for name, given in calls(events)] == wanted
-    for _, given in calls(events):
-        assert given in text
+    assert [(name, json.loads(arguments)) for name, arguments in calls(events)] == wanted
+    for _, arguments in calls(events):
+        assert arguments in text
     words = "".join(p for p in parts if isinstance(p, str))
     assert said(events).replace("\n", "") == words.replace("\n", "")
 

@@ -6,5 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 Emulated: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
 
-EMULATED: Final[frozenset[Emulated]] = frozenset(("tools", "json", "stop", "max_tokens", "n"))
-"""Everything that can be emulated."""
+TOLD: Final[tuple[Emulated, ...]] = ("tools", "json", "stop", "max_tokens", "n")
+"""Everything that can be emulated, in the order it is told."""
+
+EMULATED: Final[frozenset[Emulated]] = frozenset(TOLD)

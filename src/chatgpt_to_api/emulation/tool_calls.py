@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import (
+    AudioDelta,
     BlockEnded,
     BlockStarted,
     ChatEvent,
@@ -15,6 +16,7 @@ from chatgpt_to_api.chat.events import (
     Finished,
     ReasoningDelta,
     RefusalDelta,
+    ReplyNoted,
     Started,
     TextDelta,
     ToolCallDelta,
@@ -33,6 +35,7 @@ _AROUND: Final = 96
 _OPENER: Final = re.compile(rf"<{CALL}(?:\s[^<>]{{0,200}})?>")
 _OPENER_BEGUN: Final = re.compile(rf"<{CALL}(?:\s[^<>]{{0,200}})?")
 _BEFORE: Final = re.compile(r"\s*(?:```[a-z_]{0,12}\s*)?\Z")
+_BEFORE_BEGUN: Final = re.compile(r"\s*(?:`{1,2}|```[a-z_]{0,12}\s*)?\Z")
 _BARE: Final = re.compile(r"\s*(?:```[a-z_]{0,12}\s+)?(?=\{)")
 _BARE_BEGUN: Final = re.compile(r"\s*(?:`{1,2}|```[a-z_]{0,12}\s*)?")
 _ENTRY: Final = re.compile(r"[\s\[]*(?:```[a-z_]{0,12}\s+[\s\[]*)?")
@@ -76,7 +79,7 @@ class ToolCalls:
         out: list[ChatEvent] = []
         for event in events:
             match event:
-                case Started() | UsageReported():
+                case Started() | UsageReported() | ReplyNoted():
                     out.append(event)
                 case Failed():
                     for choice in self._choices.values():
@@ -133,7 +136,9 @@ class _Choice:
                 self._read(out)
             case BlockStarted(kind="tool_call"):
                 self._called += 1
-                out += self.blocks.tool_call(event.tool_id, event.tool_name)
+                out += self.blocks.tool_call(
+                    event.tool_id, event.tool_name, freeform=event.freeform, opaque=event.opaque
+                )
             case ToolCallDelta(arguments):
                 out += self.blocks.arguments(arguments)
             case ReasoningDelta(text, opaque=opaque):
@@ -146,8 +151,12 @@ class _Choice:
             case Finished(reason, stop_sequence=stop):
                 called = reason == "stop" and self._called > 0
                 out += self.blocks.finish("tool_calls" if called else reason, stop)
-            case _:
+            case AudioDelta():
+                out += self.blocks.audio(event)
+            case BlockStarted():
                 pass  # a block begins with its first piece
+            case _:
+                out.append(event)
 
     def give_up(self, out: list[ChatEvent]) -> None:
         """The reply has failed: what was held back is all there is of it."""
@@ -187,7 +196,7 @@ class _Choice:
             return True
         opener = _OPENER.search(held) if self._failed < MOST_FAILED else None
         if opener is not None:
-            start = _with_space_before(held, opener.start())
+            start = _with_space_before(held, opener.start(), _BEFORE)
             self._say(held[:start], out)
             self._enter(start, opener.end(), "entry")
             return True
@@ -202,7 +211,9 @@ class _Choice:
         begun = at >= 0 and (
             f"<{CALL}".startswith(held[at:]) or _OPENER_BEGUN.fullmatch(held, at) is not None
         )
-        return _with_space_before(held, at if begun else len(held))
+        if begun:
+            return _with_space_before(held, at, _BEFORE)
+        return _with_space_before(held, len(held), _BEFORE_BEGUN)
 
     def _enter(self, start: int, end: int, where: _Where) -> None:
         """A call seems to begin: its tag, and what belongs to it, stands from start to end."""
@@ -327,9 +338,9 @@ class _Choice:
         self._say(held, out)
 
 
-def _with_space_before(text: str, at: int) -> int:
+def _with_space_before(text: str, at: int, space: re.Pattern[str]) -> int:
     """Return where the white space, and the opening of a fence, before ``at`` begins."""
     start = max(0, at - _AROUND)
-    before = _BEFORE.search(text[start:at])
+    before = space.search(text[start:at])
     assert before is not None, "it matches nothing at all, too"
     return start + before.start()

@@ -75,7 +75,7 @@ class Delivery:
         self.heard = False
         """Whether bytes have left since the keeper last looked."""
         self.notes: list[Header] = []
-        """Headers to send with the head (``x-ignored-parameters``)."""
+        """Headers to send with the head (``x-ignored-parameters``, ``x-emulated``)."""
         self.source: tuple[Header, ...] = ()
         """Headers that tell which upstream was asked last, and for which model."""
         self.attempts = 0
@@ -95,10 +95,11 @@ class Delivery:
             self._encoder = self.door.reply(self._asked, self._stamp())
         return self._encoder
 
-    def note_ignored(self, names: Sequence[str]) -> None:
-        """Name, in a header, the parameters that cannot be honoured."""
-        shown = [name for name in names if _HEADER_SAFE.fullmatch(name)][:MOST_NOTED]
+    def note_parameters(self, ignored: Sequence[str], emulated: Sequence[str]) -> None:
+        """Name, in headers, the parameters that cannot be honoured, and what was emulated."""
+        shown = [name for name in ignored if _HEADER_SAFE.fullmatch(name)][:MOST_NOTED]
         self._note(b"x-ignored-parameters", ", ".join(shown).encode())
+        self._note(b"x-emulated", ", ".join(emulated).encode())
 
     def note_conversation(self, choice: int, *, goes_on: bool | None) -> None:
         """Tell, in a header, whether the backend's conversation goes on; None: it never does.

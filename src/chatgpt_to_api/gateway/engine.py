@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Final
 
 import structlog
@@ -18,6 +18,8 @@ from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
 from chatgpt_to_api.dialects.contract import Asked, Door, Ids, LinksPictures, Stamp, UpstreamFault
+from chatgpt_to_api.emulation.features import TOLD, Emulated
+from chatgpt_to_api.emulation.prompt import needed
 from chatgpt_to_api.errors import (
     GatewayError,
     InvalidRequest,
@@ -43,7 +45,7 @@ from chatgpt_to_api.gateway.routes import NOWHERE, Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.tries import Tries
-from chatgpt_to_api.gateway.upstreams import Candidate
+from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
@@ -157,6 +159,14 @@ class Question:
         if self._digested is None:
             self._digested = DigestedChat(self.request().messages)
         return self._digested
+
+    def needs(self, upstream: ConfiguredUpstream) -> bool:
+        """Whether something has to be emulated for this request at ``upstream``."""
+        return bool(upstream.emulates and needed(self.request(), upstream.emulates))
+
+    def emulated(self, needs: Set[Emulated]) -> list[Emulated]:
+        """What is emulated where an upstream ``needs`` it, in the order it is always told."""
+        return [name for name in TOLD if name in needs or (name == "n" and self.split)]
 
     def client_gone(self) -> None:
         """The client went away: stop whatever is being done for it, at once."""
@@ -453,7 +463,7 @@ class Gateway:
         question.draining += drains
         codec = upstream.relays.get(question.delivery.door.dialect)
         try:
-            if codec is not None and len(question.parts) == 1:
+            if codec is not None and len(question.parts) == 1 and not question.needs(upstream):
                 relay = relay_stream if question.asked.stream else relay_whole
                 return await relay(self, question, candidate, codec, lease)
             return await translate(self, question, part, candidate, lease)

@@ -32,7 +32,7 @@ def _send(
     streaming = asked.stream
     body = asked.relayed(candidate.model, ask_usage=streaming and upstream.include_usage)
     if upstream.unheard is not None:
-        question.delivery.note_ignored(upstream.unheard(body))
+        question.delivery.note_parameters(upstream.unheard(body), ())
     if candidate.parameters and question.delivery.door.endpoint == CHAT:
         body = with_defaults(body, candidate.parameters)
     credential = lease.credential

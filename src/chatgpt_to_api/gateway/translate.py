@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from chatgpt_to_api.chat.events import (
-    BlockEnded,
-    BlockStarted,
-    ChatEvent,
-    Failed,
-    TextDelta,
-    UsageReported,
-)
+from chatgpt_to_api.chat.events import ChatEvent, Failed, UsageReported
 from chatgpt_to_api.chat.prefix import AnswerDigest
 from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
+from chatgpt_to_api.emulation.demands import Complaint
 from chatgpt_to_api.emulation.pipeline import Pipeline
+from chatgpt_to_api.emulation.prompt import asked_again
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.counting import Count, start_count
+from chatgpt_to_api.gateway.emulated import Emulation
 from chatgpt_to_api.gateway.faults import refused
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.telemetry import token_tables
@@ -42,24 +37,25 @@ async def translate(
 ) -> UpstreamFault | None:
     """Ask one upstream for one part of the reply; None when the part is complete.
 
-    An answer the backend cut at its own length is continued on the same lease, up to the limit.
-    Raises TransportError, and InvalidRequest for what this upstream cannot be asked.
+    An answer that is not what was demanded is asked for once more, on the same lease. Raises
+    TransportError, InvalidRequest for what this upstream cannot be asked, and ReplyRefused.
     """
-    upstream = candidate.upstream
     request = question.request()
-    question.delivery.note_ignored(upstream.codec.ignored(request))
+    upstream = candidate.upstream
+    emulation = Emulation(request, upstream)
+    question.delivery.note_parameters(emulation.ignored, question.emulated(emulation.needs))
     chat = gateway.continued(question, candidate)
     if chat is None or not chat.goes_on:
         if upstream.kind == "conversation":
             question.delivery.note_conversation(part.choice, goes_on=None)
-        call = _Call(gateway, question, part, candidate, lease, chat)
-        return await _answer(call, question, candidate, lease, request)
+        call = _Call(gateway, question, part, candidate, lease, chat, emulation)
+        return await _answer(call, request)
     known = None if part.anew else chat.find(lease.credential.id)
     if known is not None:
         question.delivery.note_conversation(part.choice, goes_on=True)
         part.anew = True
-        call = _Call(gateway, question, part, candidate, lease, chat)
-        fault = await _answer(call, question, candidate, lease, known.rest(request))
+        call = _Call(gateway, question, part, candidate, lease, chat, emulation)
+        fault = await _answer(call, known.rest(request))
         if fault is None or not fault.conversation_lost or part.said:
             return fault
         # To the client this never happened: it knows of no conversation.
@@ -67,38 +63,28 @@ async def translate(
         part.forget()
         await lease.next_send(question.deadline)
     question.delivery.note_conversation(part.choice, goes_on=False)
-    call = _Call(gateway, question, part, candidate, lease, chat)
-    return await _answer(call, question, candidate, lease, request)
+    call = _Call(gateway, question, part, candidate, lease, chat, emulation)
+    return await _answer(call, request)
 
 
-async def _answer(
-    call: _Call, question: Question, candidate: Candidate, lease: Granted, request: ChatRequest
-) -> UpstreamFault | None:
-    """Make a call and its continuations."""
+async def _answer(call: _Call, request: ChatRequest) -> UpstreamFault | None:
+    """Make a call, and a second one where its answer is not what was demanded."""
     try:
-        fault = await call.ask(request)
-        while fault is None and (follow_up := call.follow_up()) is not None:
-            question.delivery.flush()
-            try:
-                await lease.next_send(question.deadline)
-            except GatewayError:
-                break  # no room for another call: the answer stays as long as it is
-            fault = await call.ask(follow_up)
-            if fault is not None and not call.heard:
-                # What came before the continuation is a true answer, only shorter than it could be.
-                secrets = candidate.upstream.secrets
-                lease.fault(scrub_fault(fault, lease.credential.access, secrets))
-                fault = None
-                break
-        if fault is None:
-            call.conclude()
-        return fault
+        fault = await call.answer(call.emulation.asked(request))
+        if fault is not None or (complaint := call.conclude()) is None:
+            return fault
+        again = await call.begin_again(request, complaint)
+        fault = await call.answer(again)
+        if fault is not None or (complaint := call.conclude()) is None:
+            return fault
+        call.lease.ok()  # it did answer
+        raise complaint.error
     finally:
         call.settle()
 
 
 class _Call:
-    """The calls of one part on one lease: the first one and its continuations."""
+    """The calls of one part on one lease: the first one, its continuations, and a second try."""
 
     def __init__(
         self,
@@ -108,12 +94,13 @@ class _Call:
         candidate: Candidate,
         lease: Granted,
         chat: ContinuedChat | None,
+        emulation: Emulation,
     ) -> None:
         self._gateway = gateway
         self._question = question
         self._part = part
         self._candidate = candidate
-        self._lease = lease
+        self.lease = lease
         self._chat = chat
         self._answer = AnswerDigest() if chat is not None and chat.goes_on else None
         self._conversation_id = ""
@@ -121,16 +108,35 @@ class _Call:
         self._decoder: ReplyDecoder | None = None
         self._count: Count | None = None
         self._whole = False
-        self._new_pipeline: Callable[[], Pipeline | None] = lambda: None
+        self.emulation = emulation
+        self._counts: Callable[[str], int] = len  # until a table is loaded, where one is needed
         self._emulated: Pipeline | None = None
         self.heard = False
         """Whether the running call has brought any event."""
 
-    async def ask(self, request: ChatRequest) -> UpstreamFault | None:
+    async def answer(self, request: ChatRequest) -> UpstreamFault | None:
+        """Ask for an answer; one the backend cut at its length is continued, up to the limit."""
+        lease, upstream = self.lease, self._candidate.upstream
+        fault = await self._ask(request)
+        while fault is None and (follow_up := self._follow_up()) is not None:
+            self._question.delivery.flush()
+            try:
+                await lease.next_send(self._question.deadline)
+            except GatewayError:
+                break  # no room for another call: the answer stays as long as it is
+            fault = await self._ask(follow_up)
+            if fault is not None and not self.heard:
+                # What came before the continuation is a true answer, only shorter than it could be.
+                lease.fault(scrub_fault(fault, lease.credential.access, upstream.secrets))
+                fault = None
+                break
+        return fault
+
+    async def _ask(self, request: ChatRequest) -> UpstreamFault | None:
         """Call the upstream once and hand its events on."""
         gateway = self._gateway
         upstream = self._candidate.upstream
-        credential = self._lease.credential
+        credential = self.lease.credential
         self.heard = False
         self._question.delivery.flush()
         call = upstream.codec.encode(request, self._candidate.model, credential.access, gateway.ids)
@@ -164,16 +170,31 @@ class _Call:
 
     async def _begin(self) -> None:
         """Set up what this upstream lacks, while it is already writing its answer."""
-        upstream = self._candidate.upstream
         request = self._question.request()
-        if upstream.emulates:
-            table = await token_tables.ensure(request.model)
-            self._new_pipeline = partial(
-                Pipeline.for_request, request, table.count, upstream.emulates
-            )
-            self._emulated = self._new_pipeline()
-        if upstream.counts_tokens:
-            self._count = await start_count(request)
+        if "max_tokens" in self.emulation.needs:
+            self._counts = (await token_tables.ensure(request.model)).count
+        if self._candidate.upstream.counts_tokens:
+            self._count = await start_count(self.emulation.asked(request))
+        self._emulated = self._new_pipeline()
+
+    def _new_pipeline(self) -> Pipeline | None:
+        heard = None if self._count is None else self._count.feed
+        return self.emulation.pipeline(self._counts, heard)
+
+    async def begin_again(self, request: ChatRequest, complaint: Complaint) -> ChatRequest:
+        """Drop an answer that does not do; return the request that tells the model why.
+
+        Nothing of it has left. Raises the complaint's error where no room for another call is.
+        """
+        assert self._emulated is not None, "who complains has judged"
+        again = asked_again(self.emulation.asked(request), self._emulated.said, complaint.told)
+        self._part.forget()
+        self._emulated = self._new_pipeline()
+        try:
+            await self.lease.next_send(self._question.deadline)
+        except GatewayError:
+            raise complaint.error from None
+        return again
 
     async def _read(self, reply: Reply, decoder: ReplyDecoder) -> UpstreamFault | None:
         question = self._question
@@ -212,8 +233,11 @@ class _Call:
     def _take(self, events: Sequence[ChatEvent]) -> None:
         if self._emulated is not None:
             events = self._emulated.feed(events)
-        if self._count is not None:
+        elif self._count is not None:
             self._count.feed(events)
+        self._hand_on(events)
+
+    def _hand_on(self, events: Sequence[ChatEvent]) -> None:
         if self._answer is not None:
             self._answer.feed(events)
         if events:
@@ -221,9 +245,9 @@ class _Call:
             self._part.take(events)
             if self._part.said and not begun:
                 # Not only at the end: a probe after a cool-down keeps everybody else waiting.
-                self._gateway.heard(self._question, self._candidate, self._lease)
+                self._gateway.heard(self._question, self._candidate, self.lease)
 
-    def follow_up(self) -> ChatRequest | None:
+    def _follow_up(self) -> ChatRequest | None:
         """The request that continues a cut answer, while more may be asked for."""
         if self._left == 0 or self._decoder is None:
             return None
@@ -232,35 +256,45 @@ class _Call:
         self._left -= 1
         return self._decoder.follow_up()
 
-    def conclude(self) -> None:
-        """Hand on the end that the decoder held back while a continuation was possible."""
+    def conclude(self) -> Complaint | None:
+        """Hand on what was held back; an answer that is not what was demanded is told instead."""
         assert self._decoder is not None
         self._take(self._decoder.conclude())
         revised = self._decoder.revised
         cut_short = self._emulated is not None and self._emulated.finished
-        if revised is not None and not cut_short:
-            self._question.delivery.revise(self._within_bounds(revised), self._part.choice)
+        if self._emulated is None:
+            if revised is not None:
+                self._question.delivery.revise(revised, self._part.choice)
+        else:
+            if cut_short:
+                revised = None
+            if revised is not None:
+                revised = self._within_bounds(revised)
+                self._question.delivery.revise(revised, self._part.choice)
+            settled = self._emulated.settled(revised)
+            if isinstance(settled, Complaint):
+                return settled
+            self._hand_on(settled)
         self._whole = True
         if not cut_short and revised is None:
             self._remember(self._decoder.kept_at)
+        return None
 
     def _remember(self, at: Branch | None) -> None:
         """Let the chat go on from this answer, which the client holds as the backend keeps it."""
         if self._chat is not None and self._answer is not None and at is not None:
-            self._chat.answered(self._lease.credential.id, at, self._answer)
+            self._chat.answered(self.lease.credential.id, at, self._answer)
 
     def _within_bounds(self, text: str) -> str:
-        """What stop strings and the length limit leave of a rewritten text."""
-        again = self._new_pipeline()
-        if again is None:
-            return text
-        events = again.feed([BlockStarted(0, "text"), TextDelta(text), BlockEnded(0)])
-        return "".join(event.text for event in events if isinstance(event, TextDelta))
+        """What stop strings, calls and the length limit leave of a rewritten text."""
+        again = self.emulation.pipeline(self._counts, None)
+        assert again is not None
+        return again.left_of(text)
 
     def settle(self) -> None:
         """Report what was counted and where it was said, also of an answer that was cut."""
         if self._chat is not None and self._conversation_id:
-            self._chat.used(self._lease.credential.id, self._conversation_id)
+            self._chat.used(self.lease.credential.id, self._conversation_id)
         if self._count is not None and self._part.said:
             usage = self._count.usage("counted" if self._whole else "partial")
             self._part.take([UsageReported(usage)])

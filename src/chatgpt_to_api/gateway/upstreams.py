@@ -91,8 +91,11 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def one_choice(self) -> bool:
-        """Whether it answers with one choice, so that ``n`` is asked in independent parts."""
-        return "n" in self.emulates
+        """Whether it is asked for one choice at a time: ``n`` makes independent parts.
+
+        It has to be where replies are judged, and perhaps asked for again.
+        """
+        return not self.emulates.isdisjoint(("n", "tools", "json"))
 
     def can(self, capability: Capability) -> Literal["native", "emulated", "absent"]:
         """How a request gets this from it."""

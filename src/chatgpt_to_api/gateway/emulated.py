@@ -1,0 +1,52 @@
+"""What is done in one upstream's place for one request: how it is asked, what becomes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.emulation.features import Emulated
+from chatgpt_to_api.emulation.pipeline import Heard, Pipeline, demand_of
+from chatgpt_to_api.emulation.prompt import callable_tools, needed, prompted, without
+from chatgpt_to_api.errors import InvalidRequest
+from chatgpt_to_api.gateway.upstreams import ConfiguredUpstream
+
+
+class Emulation:
+    """The emulations of one request at one upstream, decided before it is asked."""
+
+    __slots__ = ("_demand", "_request", "ignored", "needs")
+
+    def __init__(self, request: ChatRequest, upstream: ConfiguredUpstream) -> None:
+        """Raise InvalidRequest for what this upstream cannot be asked, in whatever words."""
+        needs = needed(request, upstream.emulates)
+        if request.n > 1 and upstream.can("n") == "absent":
+            raise InvalidRequest(
+                f"The upstream {upstream.name!r} gives one answer, and emulating 'n' is switched "
+                "off there.",
+                param="n",
+                code="unsupported_parameter",
+            )
+        self._request = request
+        self.needs: frozenset[Emulated] = frozenset(needs)
+        # Asked of the messages as they came: what is wrong with one is told by its true place.
+        names = list(upstream.codec.ignored(without(request, needs)))
+        if request.stop and upstream.can("stop") == "absent":
+            names.append("stop")
+        if request.max_tokens is not None and upstream.can("max_tokens") == "absent":
+            names.append("max_tokens")
+        self.ignored = tuple(names)
+        """Names of the parameters that nobody honours."""
+        self._demand = demand_of(request, self.needs)
+        if "tools" in self.needs:
+            callable_tools(request)  # a choice of nothing is refused before anybody is asked
+
+    def asked(self, request: ChatRequest) -> ChatRequest:
+        """Return what the upstream is asked for a request, or for what is left of one to ask."""
+        return prompted(request, self.needs) if self.needs else request
+
+    def pipeline(self, count: Callable[[str], int], heard: Heard | None) -> Pipeline | None:
+        """Return what has to be done to a reply, None for nothing."""
+        return Pipeline.for_request(
+            self._request, self.needs, count, demand=self._demand, heard=heard
+        )
