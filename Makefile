@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test lint format docs bench lock clean
+.PHONY: help setup run test lint format docs bench eval lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,6 +64,10 @@ docs: setup
 ## bench: measure speed and memory beside nginx
 bench: setup
 	$(BIN)/python bench/run.py
+
+## eval: try tools and JSON with the embedded model, emulated beside native
+eval: setup
+	$(BIN)/python eval/run.py
 
 # No index address and no host name goes into a lock, only names, versions and hashes.
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url \

@@ -52,7 +52,8 @@ def test_help_names_every_target(clone: Path) -> None:
     """make alone lists what there is, each with a line of its own."""
     listed = make(clone).stdout
     assert listed == make(clone, "help").stdout
-    for target in ("setup", "run", "test", "lint", "format", "bench", "lock", "clean", "help"):
+    targets = ("setup", "run", "test", "lint", "format", "bench", "eval", "lock", "clean", "help")
+    for target in targets:
         assert f"  {target}\t" in listed
 
 
