@@ -8,16 +8,18 @@ from chatgpt_to_api.admin.routes import AdminApi
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.conversation import door as conversation_door
+from chatgpt_to_api.dialects.openai_any import door as any_door
 from chatgpt_to_api.dialects.openai_chat import door as chat_door
 from chatgpt_to_api.dialects.openai_embeddings import door as embeddings_door
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
 from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.passthrough import Passthrough
 from chatgpt_to_api.gateway.unsaved import UnsavedConversations
 from chatgpt_to_api.server.access import Gatekeeper
-from chatgpt_to_api.server.app import build_asgi
+from chatgpt_to_api.server.app import build_asgi, claimed
 from chatgpt_to_api.server.conversation_site import ConversationSite
-from chatgpt_to_api.server.doors import Bearer, DoorEntry, Doors
+from chatgpt_to_api.server.doors import Bearer, Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.front import ProveAdmin, ServerFront
 from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.limits import Limits
@@ -72,10 +74,16 @@ def open_front(
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     site = Site(overview, gatekeeper, _description)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
+    programs = [*site.routes(), *admin.routes(), *siblings.routes()]
+    has_program = claimed(programs)
     return ServerFront(
         doors=Doors(entries),
         gatekeeper=gatekeeper,
-        app=build_asgi([*site.routes(), *admin.routes(), *siblings.routes()]),
+        app=build_asgi(programs),
+        beyond=Beyond(
+            DoorEntry(any_door.DOOR, Passthrough(gateway)),
+            lambda method, path: path.startswith("/v1/") and not has_program(method, path),
+        ),
         limits=Limits(body=server.max_body),
         prove_admin=prove_admin,
     )

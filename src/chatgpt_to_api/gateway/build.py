@@ -11,6 +11,7 @@ from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.contract import RelayUpstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
@@ -161,6 +162,7 @@ def _upstream(
                 endpoints=frozenset(upstream.endpoints),
                 relays=_relays(codec, EmbeddingsUpstream(upstream.base_url)),
                 fetch_images=upstream.fetch_images,
+                carrier=AnyUpstream(upstream.base_url),
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
                 native=_native(upstream),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence, Set
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from msgspec import structs
@@ -69,6 +69,20 @@ _NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable, Unauthorized)
 """What the pool says when a candidate has no credential to lend now."""
 
 
+class Errand(Protocol):
+    """Carries a request through without decoding it."""
+
+    def candidates(self, routes: Routes) -> Sequence[Candidate]:
+        """Who may answer, best first. Raises GatewayError."""
+        ...
+
+    async def call(
+        self, gateway: Gateway, question: Question, candidate: Candidate, lease: Granted
+    ) -> UpstreamFault | None:
+        """Call one upstream once and hand its reply on. Raises TransportError."""
+        ...
+
+
 class Question:
     """What one request carries through the engine. Times are loop times."""
 
@@ -80,6 +94,7 @@ class Question:
         "deadline",
         "delivery",
         "draining",
+        "errand",
         "exchange",
         "gone",
         "parts",
@@ -111,6 +126,7 @@ class Question:
         self.read_timeout = limits.read_timeout
         self.path = NOWHERE
         self.task = task
+        self.errand: Errand | None = None
         self.gone = False
         self.parts: list[Part] = []
         self._request: ChatRequest | None = None
@@ -231,8 +247,9 @@ class Gateway:
         asked: Asked,
         caller: Caller,
         settle: Callable[[], Awaitable[None]] | None = None,
+        errand: Errand | None = None,
     ) -> None:
-        """Answer one decoded request.
+        """Answer one decoded request, or have ``errand`` carry it through.
 
         ``settle`` is awaited before the terminal bytes leave, and after a cut, so that what the
         door's side keeps of the reply is durable before the client sees the end.
@@ -248,11 +265,12 @@ class Gateway:
         )
         now = self.loop.time()
         question = Question(exchange, asked, caller, delivery, record, self.limits, now, task)
+        question.errand = errand
         exchange.on_gone(question.client_gone)
         try:
             await self._answer(question, settle)
             record.outcome = "client_gone" if question.gone else "ok"
-            record.status = 200
+            record.status = record.status or 200
         except asyncio.CancelledError:
             record.outcome = "client_gone"
             await _settle_cut(settle)
@@ -298,17 +316,7 @@ class Gateway:
                 param="model",
             )
         delivery = question.delivery
-        routes = self.routes
-        if delivery.door.endpoint != CHAT:
-            routes = routes.endpoints.routes(delivery.door.endpoint)
-        path = question.path = routes.path(question.asked.model)
-        candidates: Sequence[Candidate] = path.candidates
-        if path.fork is not None:
-            candidates = self.balance.order(path.fork, stream=question.asked.stream)
-        if path.limited:
-            candidates = able(candidates, question.asked.needs())
-        if path.route is not None:
-            question.bound(path.route, self.limits)
+        candidates = self._candidates(question)
         n = question.asked.n
         # One candidate that answers with one choice is enough: any of them may have to answer.
         if n == 1 or not any(candidate.upstream.one_choice for candidate in candidates):
@@ -329,6 +337,22 @@ class Gateway:
             delivery.flush()
             await settle()
         delivery.end(None if delivery.relayed else summed(parts))
+
+    def _candidates(self, question: Question) -> Sequence[Candidate]:
+        routes, endpoint = self.routes, question.delivery.door.endpoint
+        if question.errand is not None:
+            return question.errand.candidates(routes)
+        if endpoint != CHAT:
+            routes = routes.endpoints.routes(endpoint)
+        path = question.path = routes.path(question.asked.model)
+        candidates: Sequence[Candidate] = path.candidates
+        if path.fork is not None:
+            candidates = self.balance.order(path.fork, stream=question.asked.stream)
+        if path.limited:
+            candidates = able(candidates, question.asked.needs())
+        if path.route is not None:
+            question.bound(path.route, self.limits)
+        return candidates
 
     async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> None:
         """Ask candidates in turn until one answers. Raises GatewayError when none does."""
@@ -463,6 +487,8 @@ class Gateway:
         question.draining += drains
         codec = upstream.relays.get(question.delivery.door.dialect)
         try:
+            if question.errand is not None:
+                return await question.errand.call(self, question, candidate, lease)
             if codec is not None and len(question.parts) == 1 and not question.needs(upstream):
                 relay = relay_stream if question.asked.stream else relay_whole
                 return await relay(self, question, candidate, codec, lease)

@@ -25,6 +25,15 @@ class Exchange(Protocol):
         """The whole body if it is there and no larger than ``limit``; None: ask for ``body``."""
         ...
 
+    target: bytes
+    """The request target as it was sent."""
+    declared: int | None
+    """The body's length, None where only its end will tell."""
+
+    def any_size(self) -> None:
+        """Take a body of any size: it will be read piece by piece."""
+        ...
+
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises BodyTooLarge beyond ``limit`` bytes, or ClientGone."""
         ...

@@ -181,7 +181,7 @@ def _entries(found: _List) -> Iterable[_Listed]:
         try:
             yield _LISTED.decode(raw)
         except msgspec.DecodeError:
-            log.debug("model list entry not understood", entry=bytes(raw[:200]))
+            log.debug("model list entry not understood", entry=bytes(raw)[:200])
 
 
 def _context(upstream: ConfiguredUpstream, listed: _Listed | None) -> int | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Need
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
+from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
 from chatgpt_to_api.wire.http import Header, HttpRequest
@@ -51,9 +52,9 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
 
     ``endpoints`` are those of its paths (``chat``, ``audio`` …) that it answers at, ``*`` all.
     ``proxy`` is the outbound proxy where the credential has none of its own. ``relays`` has a codec
-    for each dialect in which a client's request may pass through to it unchanged. ``native`` is
-    what it does by itself, ``emulates`` what the gateway does in its place; what is in neither is
-    absent.
+    for each dialect in which a client's request may pass through to it unchanged, ``carrier`` is
+    one for every endpoint that has no dialect here. ``native`` is what it does by itself,
+    ``emulates`` what the gateway does in its place; what is in neither is absent.
     ``context_length`` is that of all its models, tokens, where it is known beforehand.
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``list_models`` makes
     the request for its own model list, where it has one. ``ready`` waits, until a loop time, for an
@@ -70,6 +71,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     codec: Upstream
     endpoints: frozenset[str] = frozenset({CHAT})
     relays: Mapping[str, RelayUpstream] = {}
+    carrier: AnyUpstream | None = None
     models: tuple[str, ...] | None = None
     context_length: int | None = None
     proxy: Proxy | None = None

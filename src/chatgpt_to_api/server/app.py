@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 
 from chatgpt_to_api.errors import (
     Conflict,
@@ -59,6 +59,16 @@ def build_asgi(routes: Sequence[BaseRoute]) -> AsgiApp:
         await app(scope, receive, send)
 
     return tidy
+
+
+def claimed(routes: Sequence[Route]) -> Callable[[str, str], bool]:
+    """Return what tells whether one of the routes answers a method at a path, its slash or not."""
+
+    def answers(method: str, path: str) -> bool:
+        scope = {"type": "http", "method": method, "path": path.rstrip("/") or "/"}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return answers
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:  # noqa: ARG001

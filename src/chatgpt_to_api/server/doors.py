@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -44,6 +44,17 @@ class DoorEntry(msgspec.Struct, frozen=True):
     door: Door
     serving: Serving
     bearer: Bearer = Bearer.KEY
+
+
+class Beyond(msgspec.Struct, frozen=True):
+    """What answers at the paths that have neither door nor program of their own.
+
+    ``takes`` tells, by method and decoded path, whether a request is one for it. Bodies may be of
+    any size there.
+    """
+
+    entry: DoorEntry
+    takes: Callable[[str, str], bool]
 
 
 class Doors:

@@ -7,6 +7,7 @@ transport as it comes, and a future is made only where somebody really has to wa
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
@@ -161,8 +162,15 @@ class HttpExchange:
         if self._error is not None:
             raise self._error
         piece = self._take()
+        if self._taken > self._limit:
+            self.fail(too_large(self._limit))
+            raise too_large(self._limit)
         self._connection.resume_reading()
         return piece
+
+    def any_size(self) -> None:
+        """Take a body of any size: it will be read piece by piece."""
+        self._limit = sys.maxsize
 
     @property
     def drained(self) -> bool:
@@ -180,7 +188,8 @@ class HttpExchange:
             self._taken += len(data)
             return
         self._waiting_bytes += len(data)
-        if self._taken + self._waiting_bytes > self._limit:
+        # Only who collects can be flooded: else the reading pauses, and ``next_chunk`` counts.
+        if self._collecting and self.received > self._limit:
             self.fail(too_large(self._limit))
             return
         self._pieces.append(data)
@@ -221,6 +230,8 @@ class HttpExchange:
     async def _collect(self, limit: int) -> None:
         self._limit = min(self._limit, limit)
         if self.declared is not None and self.declared > self._limit:
+            raise too_large(self._limit)
+        if self.received > self._limit:
             raise too_large(self._limit)
         self._collecting = True
         if not self.complete:

@@ -13,7 +13,7 @@ from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
 from chatgpt_to_api.server.cors import Cors
-from chatgpt_to_api.server.doors import DoorEntry, Doors
+from chatgpt_to_api.server.doors import Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.exchange import HttpExchange, too_large
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.request_ids import RequestIds
@@ -43,6 +43,7 @@ class ServerFront:
         app: AsgiApp,
         limits: Limits,
         prove_admin: ProveAdmin | None = None,
+        beyond: Beyond | None = None,
     ) -> None:
         self.limits = limits
         self.roster = Roster(tick=limits.tick, per_peer=limits.peer_connections)
@@ -53,6 +54,7 @@ class ServerFront:
         self._cors = Cors(gatekeeper.keys, gatekeeper.origins)
         self._app = app
         self._prove_admin = prove_admin
+        self._beyond = beyond
 
     def answer(self, exchange: HttpExchange) -> Awaitable[None]:
         """Answer one request, whatever it is."""
@@ -104,6 +106,14 @@ class ServerFront:
         head = exchange.head
         if head.method == "OPTIONS" and self._doors.is_api(head.path):
             return self._options(exchange)
+        beyond = self._beyond
+        if beyond is not None and beyond.takes(head.method, head.path):
+            exchange.failure = beyond.entry.door.failure
+            try:
+                caller = self._gatekeeper.admit(exchange.peer, exchange.fields)
+            except GatewayError as error:
+                return _refuse(exchange, error)
+            return beyond.entry.serving.serve(exchange, beyond.entry.door, caller)
         if exchange.declared is not None and exchange.declared > self.limits.body:
             return _refuse(exchange, too_large(self.limits.body))
         return run_app(self._app, exchange)
