@@ -10,6 +10,7 @@ from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.conversation import door as conversation_door
 from chatgpt_to_api.dialects.openai_any import door as any_door
 from chatgpt_to_api.dialects.openai_chat import door as chat_door
+from chatgpt_to_api.dialects.openai_completions import door as completions_door
 from chatgpt_to_api.dialects.openai_embeddings import door as embeddings_door
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
@@ -68,6 +69,7 @@ def open_front(
     request_limits = RequestLimits(most.max_messages, most.max_tools, most.max_depth)
     entries = {
         "/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway),
+        "/v1/completions": DoorEntry(completions_door.DOOR, gateway),
         "/v1/embeddings": DoorEntry(embeddings_door.DOOR, gateway),
     }
     for path in conversation_door.CONVERSATION_PATHS:

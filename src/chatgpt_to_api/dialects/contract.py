@@ -72,6 +72,11 @@ class Asked(Protocol):
         """What identifies the conversation by its beginning, b"" for a first turn."""
         ...
 
+    @property
+    def untranslated(self) -> tuple[str, ...]:
+        """Given parameters that have no canonical form, and that an answer does without."""
+        ...
+
     def request(self) -> ChatRequest:
         """Translate lane: the whole request in canonical form. Raises InvalidRequest."""
         ...

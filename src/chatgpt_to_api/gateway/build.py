@@ -14,6 +14,7 @@ from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, C
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
+from chatgpt_to_api.dialects.openai_completions.upstream import CompletionUpstream
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.emulation.features import EMULATED
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
@@ -154,14 +155,19 @@ def _upstream(
                 secrets=(*upstream.headers.values(), *filter(None, [upstream.puid])),
             )
         case "openai":
+            completes = not {"completions", EVERY}.isdisjoint(upstream.endpoints)
             codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
             return ConfiguredUpstream(
                 name=name,
                 kind="openai",
                 codec=codec,
                 endpoints=frozenset(upstream.endpoints),
-                relays=_relays(codec, EmbeddingsUpstream(upstream.base_url)),
                 fetch_images=upstream.fetch_images,
+                relays=_relays(
+                    codec,
+                    EmbeddingsUpstream(upstream.base_url),
+                    *([CompletionUpstream(upstream.base_url)] if completes else []),
+                ),
                 carrier=AnyUpstream(upstream.base_url),
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),

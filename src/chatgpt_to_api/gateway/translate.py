@@ -43,7 +43,8 @@ async def translate(
     request = question.request()
     upstream = candidate.upstream
     emulation = Emulation(request, upstream)
-    question.delivery.note_parameters(emulation.ignored, question.emulated(emulation.needs))
+    ignored = (*question.asked.untranslated, *emulation.ignored)
+    question.delivery.note_parameters(ignored, question.emulated(emulation.needs))
     chat = gateway.continued(question, candidate)
     if chat is None or not chat.goes_on:
         if upstream.kind == "conversation":

@@ -58,6 +58,7 @@ class ConversationAsked:
     include_usage = False
     n = 1
     opening = b""
+    untranslated = ()
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class SpokenChoice(msgspec.Struct, gc=False):
 
     delta: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
+    text: str | None = None
     finish_reason: str | None = None
 
 

@@ -262,7 +262,7 @@ def _is_plain(block: bytes) -> bool:
 
 def _says_something(choice: SpokenChoice) -> bool:
     """Whether anything was generated: text, thought, call, a refusal, or the end of nothing."""
-    if choice.finish_reason:
+    if choice.finish_reason or choice.text:
         return True
     delta: dict[str, Any] = choice.delta or choice.message or {}
     return any(value not in (None, "", [], {}) for key, value in delta.items() if key != "role")

@@ -60,7 +60,8 @@ def as_stream(body: bytes, *, hide_usage: bool) -> bytes:
     """
     fields = _RAW_OBJECT.decode(body.removeprefix(_BOM))
     usage = fields.pop("usage", Raw(b"null"))
-    fields["object"] = Raw(b'"chat.completion.chunk"')
+    if fields.get("object") != Raw(b'"text_completion"'):  # whose chunks are called the same
+        fields["object"] = Raw(b'"chat.completion.chunk"')
     choices = []
     for choice in _RAW_OBJECTS.decode(fields["choices"]):
         message = _RAW_OBJECT.decode(choice.pop("message", Raw(b"{}")))

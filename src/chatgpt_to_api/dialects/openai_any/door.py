@@ -34,6 +34,7 @@ class AnyAsked:
     stream = False
     include_usage = False
     n = 1
+    untranslated = ()
     opening = b""
 
     def __init__(self, endpoint: str, model: str) -> None:

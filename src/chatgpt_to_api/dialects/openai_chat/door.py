@@ -53,6 +53,8 @@ class ChatAsked:
 
     __slots__ = ("_body", "_depth", "_head", "asked", "include_usage", "model", "n", "stream")
 
+    untranslated = ()
+
     def __init__(
         self, head: RequestHead, body: bytes, asked: ChatCompletionRequest, depth: int
     ) -> None:

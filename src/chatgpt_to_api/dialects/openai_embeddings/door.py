@@ -28,6 +28,7 @@ class EmbeddingsAsked:
     stream = False
     include_usage = False
     n = 1
+    untranslated = ()
     affinity = b""
     opening = b""
 

@@ -1,0 +1,162 @@
+"""Client side of legacy completions: a request's decode, and what a chat can make of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from chatgpt_to_api.chat.request import ChatRequest, Message, Sampling, Text
+from chatgpt_to_api.dialects.contract import Asked, Stamp
+from chatgpt_to_api.dialects.openai.error_reply import error_reply
+from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.openai.problems import anything, invalid
+from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai_completions.door_reply import CompletionReplyEncoder
+from chatgpt_to_api.dialects.openai_completions.messages import DIALECT, CompletionRequest
+from chatgpt_to_api.errors import GatewayError, InvalidRequest
+from chatgpt_to_api.wire.http import HttpReply, RequestHead
+
+MAX_CHOICES: Final = 128
+DEFAULT_LENGTH: Final = 16
+"""Tokens of an answer whose length nobody gave, as the API has it."""
+
+_EXAMPLE: Final = '{"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"}'
+_REQUEST: Final = msgspec.json.Decoder(CompletionRequest)
+_RANGES: Final = (
+    ("temperature", 0, 2),
+    ("top_p", 0, 1),
+    ("presence_penalty", -2, 2),
+    ("frequency_penalty", -2, 2),
+)
+
+
+class CompletionAsked:
+    """One completions request, decoded and checked as far as every lane needs it."""
+
+    affinity = b""
+    opening = b""
+
+    def __init__(self, body: bytes, asked: CompletionRequest) -> None:
+        self._body = body
+        self.asked = asked
+        self.model: str = asked.model
+        self.stream: bool = bool(asked.stream)
+        options = asked.stream_options
+        self.include_usage: bool = bool(options is not None and options.include_usage)
+        self.n: int = asked.n or 1
+
+    @property
+    def untranslated(self) -> tuple[str, ...]:
+        """What no chat knows and the answer does without."""
+        asked = self.asked
+        given = {"best_of": (asked.best_of or 1) > self.n, "logprobs": asked.logprobs is not None}
+        return tuple(name for name, is_given in given.items() if is_given)
+
+    @property
+    def echoed(self) -> str:
+        """What stands before each answer."""
+        return self._text() if self.asked.echo else ""
+
+    def request(self) -> ChatRequest:
+        """Return the prompt as a chat's one message. Raises InvalidRequest for what no chat can."""
+        asked = self.asked
+        for name, low, high in _RANGES:
+            value = getattr(asked, name)
+            if value is not None and not low <= value <= high:
+                raise invalid(name, f"expected a number from {low} to {high}, got {value:g}")
+        if asked.max_tokens is not None and asked.max_tokens < 1:
+            raise invalid(
+                "max_tokens", f"expected an integer of at least 1, got {asked.max_tokens}"
+            )
+        if asked.suffix:
+            raise _unable("suffix", "text before a given end")
+        bias = asked.logit_bias
+        stop = asked.stop or ()
+        return ChatRequest(
+            model=asked.model,
+            messages=(Message("user", (Text(self._text()),)),),
+            stream=self.stream,
+            include_usage=self.include_usage,
+            n=self.n,
+            max_tokens=DEFAULT_LENGTH if asked.max_tokens is None else asked.max_tokens,
+            stop=(stop,) if isinstance(stop, str) else tuple(text for text in stop if text),
+            sampling=Sampling(
+                temperature=asked.temperature,
+                top_p=asked.top_p,
+                seed=asked.seed,
+                presence_penalty=asked.presence_penalty,
+                frequency_penalty=asked.frequency_penalty,
+            ),
+            user=asked.user,
+            extras={"logit_bias": anything(bias, "logit_bias")} if present(bias) else {},
+        )
+
+    def relayed(self, model: str, *, ask_usage: bool) -> bytes:
+        """Return the client's own JSON; a field that must change is replaced in its place."""
+        ask_usage = ask_usage and self.stream and not self.include_usage
+        if model == self.model and not ask_usage:
+            return self._body
+        other = None if model == self.model else model
+        return rewritten(self._body, other, ask_usage=ask_usage)
+
+    def _text(self) -> str:
+        prompt = self.asked.prompt
+        match prompt:
+            case str():
+                return prompt
+            case [str(only)]:
+                return only
+            case [str(), *_]:
+                raise _unable("prompt", "several prompts at once")
+            case _:
+                raise _unable("prompt", "token ids")
+
+
+def _unable(param: str, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The upstream of this model has no legacy completions, and its chat cannot take {what}; "
+        "an upstream whose 'endpoints' has 'completions' can.",
+        param=param,
+        code="unsupported_parameter",
+    )
+
+
+class CompletionDoor:
+    """The door of ``POST /v1/completions``."""
+
+    dialect = DIALECT
+    endpoint = "completions"
+
+    def ask(self, head: RequestHead, body: bytes) -> CompletionAsked:  # noqa: ARG002  # all is in the body
+        """Decode and check a request. Raises InvalidRequest naming the field."""
+        body = without_mark(body)
+        asked = decode_body(body, _REQUEST, _EXAMPLE)
+        if not asked.model:
+            raise invalid("model", "expected a model's name, got an empty string")
+        if asked.prompt == []:
+            raise invalid("prompt", "expected a text, texts or token ids, got an empty array")
+        if isinstance(asked.prompt, list):
+            kind = type(asked.prompt[0])
+            for index, item in enumerate(asked.prompt):
+                if type(item) is not kind:
+                    raise invalid(f"prompt[{index}]", "expected the same kind as the first")
+        for name in ("n", "best_of"):
+            value = getattr(asked, name)
+            if value is not None and not 1 <= value <= MAX_CHOICES:
+                raise invalid(name, f"expected an integer from 1 to {MAX_CHOICES}, got {value}")
+        if asked.best_of is not None and asked.best_of < (asked.n or 1):
+            raise invalid("best_of", f"expected at least n, which is {asked.n}")
+        return CompletionAsked(body, asked)
+
+    def reply(self, asked: Asked, stamp: Stamp) -> CompletionReplyEncoder:
+        """Return the encoder of this request's reply."""
+        echoed = asked.echoed if isinstance(asked, CompletionAsked) else ""
+        return CompletionReplyEncoder(asked, stamp, echoed)
+
+    def failure(self, error: GatewayError) -> HttpReply:
+        """Return a whole error reply in OpenAI's shape."""
+        return error_reply(error)
+
+
+DOOR: Final = CompletionDoor()
