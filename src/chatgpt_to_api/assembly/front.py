@@ -84,7 +84,7 @@ def open_front(
         app=build_asgi(programs),
         beyond=Beyond(
             DoorEntry(any_door.DOOR, Passthrough(gateway)),
-            lambda method, path: path.startswith("/v1/") and not has_program(method, path),
+            lambda path: path.startswith("/v1/") and not has_program(path),
         ),
         limits=Limits(body=server.max_body),
         prove_admin=prove_admin,

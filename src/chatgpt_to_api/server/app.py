@@ -61,14 +61,14 @@ def build_asgi(routes: Sequence[BaseRoute]) -> AsgiApp:
     return tidy
 
 
-def claimed(routes: Sequence[Route]) -> Callable[[str, str], bool]:
-    """Return what tells whether one of the routes answers a method at a path, its slash or not."""
+def claimed(routes: Sequence[Route]) -> Callable[[str], bool]:
+    """Return what tells whether one of the routes stands at a path, whatever the method."""
 
-    def answers(method: str, path: str) -> bool:
-        scope = {"type": "http", "method": method, "path": path.rstrip("/") or "/"}
-        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+    def has_route(path: str) -> bool:
+        scope = {"type": "http", "method": "GET", "path": path.rstrip("/") or "/"}
+        return any(route.matches(scope)[0] is not Match.NONE for route in routes)
 
-    return answers
+    return has_route
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:  # noqa: ARG001

@@ -49,12 +49,12 @@ class DoorEntry(msgspec.Struct, frozen=True):
 class Beyond(msgspec.Struct, frozen=True):
     """What answers at the paths that have neither door nor program of their own.
 
-    ``takes`` tells, by method and decoded path, whether a request is one for it. Bodies may be of
+    ``takes`` tells by its decoded path whether a request is one for it. Bodies may be of
     any size there.
     """
 
     entry: DoorEntry
-    takes: Callable[[str, str], bool]
+    takes: Callable[[str], bool]
 
 
 class Doors:

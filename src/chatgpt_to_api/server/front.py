@@ -107,7 +107,7 @@ class ServerFront:
         if head.method == "OPTIONS" and self._doors.is_api(head.path):
             return self._options(exchange)
         beyond = self._beyond
-        if beyond is not None and beyond.takes(head.method, head.path):
+        if beyond is not None and beyond.takes(head.path):
             exchange.failure = beyond.entry.door.failure
             try:
                 caller = self._gatekeeper.admit(exchange.peer, exchange.fields)
