@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest, Message, Sampling, Text
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
@@ -91,6 +92,10 @@ class CompletionAsked:
             user=asked.user,
             extras={"logit_bias": anything(bias, "logit_bias")} if present(bias) else {},
         )
+
+    def needs(self) -> Needs:
+        """Nothing that only some upstreams can."""
+        return Needs()
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
         """Return the client's own JSON; a field that must change is replaced in its place."""
