@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from support.gateway_process import ADMIN_PASSWORD, GatewayProcess, gateway_process
+from support.gateway_process import (
+    ADMIN_PASSWORD,
+    GatewayProcess,
+    gateway_process,
+    run_command,
+)
 from support.rig import Rig
 from support.scripted_backend import (
     Play,
@@ -401,6 +406,66 @@ candidates = [{{ upstream = "a" }}, {{ route = "plan-b" }}]
         rig.play_a(DOWN)
         answer = await rig.ask(model="plan-a")
         assert (answer.headers["x-upstream"], answer.headers["x-upstream-model"]) == ("b", "plan-b")
+
+
+async def test_explain_shows_the_path_and_the_state_of_each_candidate(tmp_path: Path) -> None:
+    """By the admin API and by the command: the rule, the order, who rests and who lacks what."""
+    more = 'capabilities = ["tools"]'
+    async with two(tmp_path, BOTH, more) as rig:
+        found = (await rig.admin("GET", "/admin/explain?model=other-x")).json
+        assert found["rule"] == "[[routes]] both, other-*"
+        assert (found["strategy"], found["max_attempts"], found["queue_wait"]) == (
+            "priority",
+            3,
+            30,
+        )
+        steps = [(s["upstream"], s["model"], s["verdict"]) for s in found["steps"]]
+        assert steps == [("a", "model-a", "asked"), ("b", "other-x", "asked")]
+        blind = (await rig.admin("GET", "/admin/explain?model=both&needs=images")).json["steps"]
+        assert [(s["upstream"], s["verdict"]) for s in blind] == [
+            ("b", "asked"),
+            ("a", "passed over"),
+        ]
+        assert blind[1]["why"] == "cannot see images"
+        rig.play_a(limited(120))
+        await rig.ask(model="both")
+        first = (await rig.admin("GET", "/admin/explain?model=both")).json["steps"][0]
+        assert (first["upstream"], first["verdict"]) == ("a", "rests")
+        odd = await rig.admin("GET", "/admin/explain?model=both&needs=wings")
+        assert (odd.status, odd.json["error"]["param"]) == (400, "needs")
+        assert (await rig.admin("GET", "/admin/explain")).status == 400
+        assert (await rig.admin("GET", "/admin/explain?model=nobody")).status == 404
+        assert (await rig.fetch("/admin/explain?model=both")).status == 401
+        config = str(tmp_path / "c.toml")
+        folder = rig.gateway.data_dir
+        told = await asyncio.to_thread(
+            _explained, folder, config, "both", "--image", "--tokens=9", "--json"
+        )
+        document = json.loads(told)
+        assert document["gateway"] and document["steps"][1]["why"] == "cannot see images"
+        told = await asyncio.to_thread(_explained, folder, config, "both")
+        assert "rests" in told and "sk-key-of-upstream-a" not in told
+
+
+def _explained(folder: Path, config: str, *arguments: str) -> str:
+    done = run_command("explain", *arguments, data_dir=folder, CHATGPT_TO_API_CONFIG=config)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_explain_without_a_gateway_reads_the_configuration(tmp_path: Path) -> None:
+    """The rule and the order are known; the state is not, and it says so."""
+    config = tmp_path / "c.toml"
+    nowhere = "http://127.0.0.1:9/v1"
+    config.write_text(UPSTREAMS.format(a=nowhere, b=nowhere, more="") + BOTH.format())
+    folder = tmp_path / "data"
+    folder.mkdir()
+    told = _explained(folder, str(config), "both")
+    assert "[[routes]] both, other-*" in told
+    assert "no gateway runs" in told
+    unknown = run_command("explain", "nobody", data_dir=folder, CHATGPT_TO_API_CONFIG=str(config))
+    assert unknown.returncode != 0
+    assert "No upstream serves" in unknown.stderr
 
 
 async def test_a_heap_of_dead_tokens_does_not_fail_a_request(tmp_path: Path) -> None:

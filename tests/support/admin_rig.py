@@ -19,6 +19,9 @@ from chatgpt_to_api.admin.overrides import Override
 from chatgpt_to_api.admin.password import AdminPassword
 from chatgpt_to_api.admin.routes import AdminApi
 from chatgpt_to_api.admin.tokens import TokenAdmin
+from chatgpt_to_api.config.settings import LimitSettings
+from chatgpt_to_api.gateway.explain import explain
+from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.pool.pool import CredentialSpec, Pool, PoolRules
 from chatgpt_to_api.server.app import build_asgi
 from chatgpt_to_api.store.database import Store, database_path
@@ -124,6 +127,9 @@ async def open_rig(
         use_official_key=use_official_key,
         saved=writer.flush,
         warnings=lambda: rig.warnings,
+        explain=lambda model, needs: explain(
+            Routes([]), LimitSettings(), None, pool.view, model, needs
+        ),
     )
     server = uvicorn.Server(
         uvicorn.Config(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -26,9 +26,11 @@ from chatgpt_to_api.admin.body import (
 )
 from chatgpt_to_api.admin.overrides import Override
 from chatgpt_to_api.admin.tokens import TokenAdmin, unknown_token
+from chatgpt_to_api.chat.needs import Need, Needs
 from chatgpt_to_api.config.token_set import parse_added_tokens, parse_token_set
 from chatgpt_to_api.config.token_text import why_no_puid
 from chatgpt_to_api.errors import Conflict, InvalidRequest, NotFound
+from chatgpt_to_api.gateway.explain import Explanation
 from chatgpt_to_api.pool.pool import CredentialView, Pool
 from chatgpt_to_api.store.credentials import Change
 from chatgpt_to_api.wire.secret import Secret
@@ -47,7 +49,7 @@ class AdminApi:
     upstreams with keys, at present; they are shown and reset here, but not changed. ``saved``
     waits until the pool's states are on the disk. ``use_official_key`` puts another official API
     key (None: none) into force; it was stored before. ``warnings`` says what is wrong with watched
-    files.
+    files. ``explain`` says where a model's name leads.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class AdminApi:
         use_official_key: Callable[[Secret | None], Awaitable[None]],
         saved: Callable[[], Awaitable[None]],
         warnings: Callable[[], Sequence[str]],
+        explain: Callable[[str, Needs], Explanation],
     ) -> None:
         self._auth = auth
         self._pool = pool
@@ -70,11 +73,13 @@ class AdminApi:
         self._use_official_key = use_official_key
         self._saved = saved
         self._warnings = warnings
+        self._explain = explain
 
     def routes(self) -> list[Route]:
         """Return the Starlette routes."""
         return [
             self._route("/admin/status", GET=self.status),
+            self._route("/admin/explain", GET=self.explain),
             self._route(
                 "/admin/tokens",
                 GET=self.list_tokens,
@@ -107,6 +112,27 @@ class AdminApi:
         names = [*self._tokens, *(name for name in self._configured() if name not in self._tokens)]
         upstreams = [self._pool.view(name) for name in names]
         return {"upstreams": upstreams, "warnings": list(self._warnings())}
+
+    async def explain(self, request: Request) -> dict[str, Any]:
+        """Show the path that a request for ``?model=`` would take; ``needs`` and ``tokens``."""
+        model = request.query_params.get("model", "")
+        if not model:
+            raise InvalidRequest(
+                "Say which model: /admin/explain?model=NAME.", param="model", code="missing_field"
+            )
+        names = [name for name in request.query_params.get("needs", "").split(",") if name]
+        try:
+            fields = msgspec.convert(dict.fromkeys(names, "needs"), dict[Need, str])
+        except msgspec.ValidationError:
+            raise InvalidRequest(
+                f"needs: expected some of {', '.join(get_args(Need))}, with commas between them.",
+                param="needs",
+                code="invalid_value",
+            ) from None
+        tokens = whole_number(request, "tokens", 0, 1_000_000_000)
+        found = self._explain(model, Needs(fields, tokens))
+        shown: dict[str, Any] = msgspec.to_builtins(found)
+        return shown
 
     # Tokens
 

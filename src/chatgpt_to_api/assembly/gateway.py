@@ -19,10 +19,12 @@ from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.assembly.in_force import InForce
 from chatgpt_to_api.assembly.lists import take_up_tokens, watch_lists
 from chatgpt_to_api.assembly.overview import GatewayOverview
+from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.config.load import Loaded
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.gateway.build import pool_rules
 from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.explain import Explanation, explain
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.pool.pool import Pool
 from chatgpt_to_api.server.front import ServerFront
@@ -128,6 +130,7 @@ class Assembly:
             use_official_key=self.in_force.use_official_key,
             saved=self.states.flush,
             warnings=lambda: self.watcher.warnings,
+            explain=self._explain,
         )
         self.front = open_front(
             self.settings,
@@ -138,6 +141,12 @@ class Assembly:
             overview=self.overview,
             admin=admin,
             prove_admin=auth.prove,
+        )
+
+    def _explain(self, model: str, needs: Needs) -> Explanation:
+        gateway = self.gateway
+        return explain(
+            gateway.routes, gateway.limits, gateway.balance, self.pool.view, model, needs
         )
 
     def background(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -15,6 +15,9 @@ from chatgpt_to_api.cli.options import Config, DataDir, Json, Url, Verbose, new_
 from chatgpt_to_api.cli.output import print_json, table
 from chatgpt_to_api.cli.running import find_gateway
 from chatgpt_to_api.config.settings import Settings
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.routes import Routes
 
 app = new_app()
 
@@ -62,8 +65,15 @@ def list_models(gateway: GatewayClient) -> list[Model]:
 
 def _configured(configured: Settings) -> list[Model]:
     """Name what the settings would route, without asking any upstream."""
-    from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
     from chatgpt_to_api.gateway.models import ModelList
+
+    cards = ModelList(born=int(time.time())).cards(configured_routes(configured))
+    return [Model(card.id, card.owned_by) for card in cards]
+
+
+def configured_routes(configured: Settings) -> Routes:
+    """Return the routes that the settings would make; their upstreams cannot be called."""
+    from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
     from chatgpt_to_api.local_model.model_file import MODEL_NAME, VECTOR_SIZE
     from chatgpt_to_api.local_model.runtime import runtime_available
     from chatgpt_to_api.transport.environment import ProxyRules
@@ -82,8 +92,4 @@ def _configured(configured: Settings) -> list[Model]:
         configured.embedded_model.context,
         at_once,
     )
-    routes = build_routes(
-        configured, in_force, local if runtime_available() else None, ProxyRules()
-    )
-    cards = ModelList(born=int(time.time())).cards(routes)
-    return [Model(card.id, card.owned_by) for card in cards]
+    return build_routes(configured, in_force, local if runtime_available() else None, ProxyRules())

@@ -141,6 +141,10 @@ class Balance:
         rest.sort(key=lambda leg: self.latency(leg, stream=stream))
         return [*two[:1], *rest, *unable]
 
+    def able(self, candidate: Candidate) -> bool:
+        """Whether some credential can serve a candidate, now or when it is free."""
+        return self.load(candidate) < math.inf
+
     def load(self, leg: Leg) -> float:
         """How busy the least busy way of a leg is."""
         if isinstance(leg, Candidate):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
+from chatgpt_to_api.chat.needs import Need
+from chatgpt_to_api.gateway.explain import Explanation
 from chatgpt_to_api.openapi.parts import (
     INTEGER,
     STRING,
@@ -30,6 +32,7 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     """Return the schemas these paths refer to."""
     structs.schema(UpstreamView)
     structs.schema(CredentialView)
+    structs.schema(Explanation)
     one = {"anyOf": [STRING, record({"token": STRING}, puid=STRING, account=STRING, label=STRING)]}
     shown = structs.components["CredentialView"]
     token = {
@@ -76,6 +79,19 @@ def paths() -> dict[str, dict[str, Operation]]:
     deleted = record({}, id=STRING, ids=array(STRING, minItems=1))
     found = {
         "/admin/status": {"get": _does("Every upstream at a glance", ref("AdminStatus"))},
+        "/admin/explain": {
+            "get": _does(
+                "Where a model's name leads, and why",
+                ref("Explanation"),
+                parameters=[
+                    {**in_query("model", "The name a client would ask for."), "required": True},
+                    in_query("needs", f"What the request needs: {', '.join(get_args(Need))}."),
+                    in_query(
+                        "tokens", "How long its prompt is.", {"type": "integer", "minimum": 1}
+                    ),
+                ],
+            )
+        },
         "/admin/tokens": {
             "get": _does("List the tokens", ref("Tokens"), parameters=[_UPSTREAM, *pages]),
             "patch": _does("Replace the tokens", counted, ref("TokenSet"), [_UPSTREAM]),
