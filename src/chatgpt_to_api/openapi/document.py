@@ -29,7 +29,8 @@ def document() -> dict[str, Any]:
             "title": "ChatGPT-to-API",
             "version": __version__,
             "description": "A self-hosted gateway between the API dialects your apps speak and "
-            "the model access you own.",
+            "the model access you own. Every other path under `/v1/` is relayed as it is to an "
+            "OpenAI-compatible upstream that offers it, where there is one.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": paths,

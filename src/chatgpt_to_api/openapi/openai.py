@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, TypedExtras
+from chatgpt_to_api.dialects.openai_completions.messages import CompletionRequest
 from chatgpt_to_api.dialects.openai_embeddings.messages import EmbeddingsRequest
 from chatgpt_to_api.openapi.parts import (
     INTEGER,
@@ -37,6 +38,7 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     """Return the schemas these paths refer to."""
     structs.schema(ChatCompletionRequest)
     structs.schema(TypedExtras)
+    structs.schema(CompletionRequest)
     structs.schema(EmbeddingsRequest)
     usage = record(
         {"prompt_tokens": INTEGER, "completion_tokens": INTEGER, "total_tokens": INTEGER}
@@ -64,6 +66,16 @@ def schemas(structs: Structs) -> dict[str, Schema]:
                 "created": INTEGER,
                 "model": STRING,
                 "choices": array(choice),
+            },
+            usage=nullable(ref("Usage")),
+        ),
+        "Completion": record(
+            {
+                "id": STRING,
+                "object": constant("text_completion"),
+                "created": INTEGER,
+                "model": STRING,
+                "choices": array(record({"index": INTEGER, "text": STRING})),
             },
             usage=nullable(ref("Usage")),
         ),
@@ -111,6 +123,21 @@ def paths() -> dict[str, dict[str, Operation]]:
                     "200": (
                         "The answer, or its stream with `stream`.",
                         {"application/json": ref("ChatCompletion"), **events},
+                    )
+                },
+                errors=_ERRORS,
+                security=CALLER,
+            )
+        },
+        "/v1/completions": {
+            "post": Operation(
+                summary="Complete a text, the older way",
+                tag=chat,
+                body=ref("CompletionRequest"),
+                replies={
+                    "200": (
+                        "The completion, or its stream with `stream`.",
+                        {"application/json": ref("Completion"), **events},
                     )
                 },
                 errors=_ERRORS,
