@@ -20,7 +20,6 @@ import structlog
 
 from chatgpt_to_api.errors import (
     GatewayError,
-    HeadTooLarge,
     InvalidRequest,
     RequestTimeout,
     Unavailable,
@@ -28,8 +27,14 @@ from chatgpt_to_api.errors import (
 from chatgpt_to_api.gateway.exchange import ClientGone
 from chatgpt_to_api.server.exchange import HttpExchange
 from chatgpt_to_api.server.limits import Limits
+from chatgpt_to_api.server.request_head import (
+    head_size,
+    head_too_large,
+    repeated,
+    split_target,
+    without_offer,
+)
 from chatgpt_to_api.server.request_ids import RequestIds
-from chatgpt_to_api.server.request_line import split_target
 from chatgpt_to_api.server.roster import Roster, hung_up
 from chatgpt_to_api.server.twins import Twin, remember
 from chatgpt_to_api.wire.http import Header, RequestHead
@@ -38,20 +43,6 @@ log = structlog.get_logger(__name__)
 
 IDLE, HEAD, BODY = range(3)
 """What of a request is being received: nothing yet, its head, its body."""
-
-ONCE: Final = frozenset(
-    (
-        b"authorization",
-        b"content-type",
-        b"expect",
-        b"host",
-        b"origin",
-        b"sec-fetch-site",
-        b"x-api-key",
-        b"x-authorization",
-    )
-)
-"""Fields whose second copy could make two readers see two requests."""
 
 STRANGERS: Final = 8
 """After how many heads in a row that never came again no more are remembered."""
@@ -237,7 +228,7 @@ class HttpProtocol(asyncio.Protocol):
         elif self._phase == HEAD:
             self._head_bytes += size
             if self._head_bytes > self.limits.head:
-                self._refuse(_head_too_large(self.limits))
+                self._refuse(head_too_large(self.limits))
                 return
         else:
             self._age = 0
@@ -294,13 +285,13 @@ class HttpProtocol(asyncio.Protocol):
         refusal: GatewayError | None = None
         if len(fields) != len(headers):
             fields = dict(reversed(headers))  # the first of equals counts
-            refusal = _repeated(headers)
+            refusal = repeated(headers)
         limits = self.limits
         if len(headers) > limits.fields or (
             self._read_size + self._head_bytes > limits.head
-            and _head_size(self._url, headers) > limits.head
+            and head_size(self._url, headers) > limits.head
         ):
-            refusal = _head_too_large(limits)
+            refusal = head_too_large(limits)
         keep_alive = parser.should_keep_alive()
         version = "1.1"
         if not keep_alive or b"connection" in fields:
@@ -390,17 +381,8 @@ class HttpProtocol(asyncio.Protocol):
         if method == b"CONNECT":
             self._refuse(InvalidRequest("This is not a proxy: CONNECT is refused."))
             return
-        lines = [b"%b %b HTTP/1.1\r\n" % (method, self._url)]
-        for name, value in self._headers:
-            if name == b"connection" and b"close" not in value.lower():
-                continue
-            if name == b"connection":
-                value = b"close"
-            if name not in (b"upgrade", b"http2-settings"):
-                lines.append(b"%b: %b\r\n" % (name, value))
-        lines.append(b"\r\n")
         self._phase = IDLE
-        self.data_received(b"".join(lines) + rest)
+        self.data_received(without_offer(method, self._url, self._headers) + rest)
 
     # -- requests in their order -------------------------------------------------------------
 
@@ -638,22 +620,3 @@ def _address(name: object) -> tuple[str, int] | None:
     if isinstance(name, tuple | list) and len(name) >= 2:
         return str(name[0]), int(name[1])
     return None
-
-
-def _repeated(headers: list[Header]) -> GatewayError | None:
-    seen: set[bytes] = set()
-    for name, _ in headers:
-        if name in ONCE and name in seen:
-            return InvalidRequest(f"The header {name.decode()} comes twice.")
-        seen.add(name)
-    return None
-
-
-def _head_size(url: bytes, headers: list[Header]) -> int:
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
-
-
-def _head_too_large(limits: Limits) -> HeadTooLarge:
-    return HeadTooLarge(
-        f"The request's head has more than {limits.head} bytes or {limits.fields} fields."
-    )
