@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatgpt_to_api.dialects.openai_any.peek import model_of
+from chatgpt_to_api.dialects.openai_any.peek import PEEK, model_of
 
 JSON = b"application/json"
 FORM = b"multipart/form-data; boundary=xyz"
@@ -83,3 +84,20 @@ def test_nothing_makes_it_fail(body: bytes, kind: bytes) -> None:
     """Any bytes are some request's."""
     for beginning in (body, b"{" + body, b"--xyz\r\n" + body + b"--xyz"):
         assert isinstance(model_of(kind, b"", beginning), str)
+
+
+@pytest.mark.parametrize(
+    ("kind", "begun", "repeated"),
+    [
+        (JSON, b'{"input":"', b'\\"'),
+        (JSON, b'{"model":"', b'\\"'),
+        (FORM, b"--xyz\r\n", b"content-disposition:;"),
+        (FORM, b"--xyz\r\ncontent-disposition: form-data; ", b"; name=model "),
+    ],
+)
+def test_no_beginning_takes_long(kind: bytes, begun: bytes, repeated: bytes) -> None:
+    """Strings that are cut, and heads of parts made for it, are read in linear time."""
+    body = (begun + repeated * PEEK)[: PEEK - 20] + b"\r\n\r\nv\r\n--xyz--"
+    before = time.process_time()
+    model_of(kind, b"", body)
+    assert time.process_time() - before < 0.5

@@ -11,10 +11,13 @@ import msgspec
 PEEK: Final = 64 * 1024
 """How much of a body is looked at, bytes. A whole body of at most this is held to be sent again."""
 
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
+# A string that is cut off is taken to the end: were its end looked for in vain, each escaped quote
+# in it would be tried as the beginning of another one, in quadratic time.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[{}\[\],:]', re.DOTALL)
 _BOUNDARY: Final = re.compile(rb'boundary="?([^";,]{1,200})"?', re.IGNORECASE)
 _MODEL_PART: Final = re.compile(
-    rb"content-disposition:[^\r\n]*;\s*name=\"?model\"?\s*(?:;[^\r\n]*)?\r\n", re.IGNORECASE
+    rb"^content-disposition:[^\r\n]*;[ \t]*name=\"?model\"?[ \t]*(?:;[^\r\n]*)?\r\n",
+    re.IGNORECASE | re.MULTILINE,
 )
 _MOST: Final = 256
 
