@@ -40,6 +40,7 @@ def test_credentials_are_swapped_and_the_hop_stays_here() -> None:
     given: list[Header] = [
         (b"authorization", b"Bearer theirs"),
         (b"x-api-key", b"theirs"),
+        (b"x-admin-authorization", b"Bearer the password"),
         (b"openai-organization", b"org-theirs"),
         (b"cookie", b"a=b"),
         (b"host", b"me"),

@@ -38,6 +38,7 @@ _KEPT_BACK: Final = _HOP | {
     b"cookie",
     b"openai-organization",
     b"openai-project",
+    b"x-admin-authorization",
     b"x-api-key",
     b"x-authorization",
     # Where the caller is, or which page it shows, is nobody's.
