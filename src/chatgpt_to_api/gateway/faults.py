@@ -84,11 +84,20 @@ def broken_off(error: TransportError, upstream: str) -> UpstreamFault:
 
 async def refused(reply: Reply, codec: Upstream | RelayUpstream, now: float) -> UpstreamFault:
     """Return what a reply that is not a success means, reading a bounded beginning of its body."""
+    body, _ = await error_body(reply)
+    return codec.fault(reply.head, body, now)
+
+
+async def error_body(reply: Reply) -> tuple[bytes, bool]:
+    """Read a bounded beginning of an error's body, and whether that is all of it."""
     body = bytearray()
     try:
-        while len(body) < ERROR_BODY_LIMIT and (data := await reply.read()):
+        while len(body) < ERROR_BODY_LIMIT:
+            data = await reply.read()
+            if not data:
+                return bytes(body), True
             body += data
     except TransportError:
         # The status alone says enough; an error body that breaks off must not hide it.
         log.debug("error body broke off", status=reply.head.status, kept=len(body))
-    return codec.fault(reply.head, bytes(body[:ERROR_BODY_LIMIT]), now)
+    return bytes(body[:ERROR_BODY_LIMIT]), False

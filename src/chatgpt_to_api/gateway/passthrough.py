@@ -21,7 +21,7 @@ from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.errors import EndpointNotServed, GatewayError, InvalidRequest
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
-from chatgpt_to_api.gateway.faults import ERROR_BODY_LIMIT, fault_of
+from chatgpt_to_api.gateway.faults import error_body, fault_of
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.transport.errors import TransportError
@@ -137,7 +137,9 @@ class PassErrand:
         except ClientGone:
             raise asyncio.CancelledError from None
         except TransportError as error:
-            if not error.sent_anything or (self._rest is None and self._safe):
+            # A proxy can refuse, though nothing arrived, when pieces have been taken already.
+            nothing_left = not error.sent_anything and not self._begun
+            if nothing_left or (self._rest is None and self._safe):
                 raise
             return structs.replace(fault_of(error, candidate.upstream.name), retry="never")
         try:
@@ -213,21 +215,14 @@ class PassErrand:
         reply: Reply,
     ) -> UpstreamFault | None:
         """Pass on an error that is between client and upstream; else say what it means."""
-        body = bytearray()
-        ended = False
-        while len(body) < ERROR_BODY_LIMIT:
-            data = await reply.read()
-            if not data:
-                ended = True
-                break
-            body += data
-        fault = carrier.fault(reply.head, bytes(body[:ERROR_BODY_LIMIT]), gateway.wall())
+        body, ended = await error_body(reply)
+        fault = carrier.fault(reply.head, body, gateway.wall())
         concerns_us = fault.credential != "none" or fault.upstream != "none"
         if ended and not concerns_us and fault.retry == "never":
             headers = carrier.reply_headers(reply.head)  # the body may change its length
             kept = [field for field in headers if field[0] != b"content-length"]
             self._start(question, reply.head.status, kept)
-            self._exchange.write(_without_secrets(bytes(body), lease.credential.access))
+            self._exchange.write(_without_secrets(body, lease.credential.access))
             return None
         again = self._rest is None and (self._safe or reply.head.status in _REFUSED)
         return fault if again and not self._begun else structs.replace(fault, retry="never")
