@@ -5,7 +5,9 @@ from __future__ import annotations
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-_NAT64: Final = IPv6Network("64:ff9b::/96")
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All that is given out of IPv6 so far. Outside it stand, among others, the networks that translate
+to IPv4 and the forms that embed it, which a library's list of private networks may not know."""
 
 
 def is_public(address: str) -> bool:
@@ -19,7 +21,7 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(found, IPv6Address) and (
-        found.ipv4_mapped or found.sixtofour or found.teredo or found in _NAT64
+        found not in _UNICAST or found.sixtofour or found.teredo
     ):
         return False
     return found.is_global and not found.is_multicast
