@@ -88,3 +88,15 @@ def test_usage_is_kept_and_summed_with_the_prompt_once() -> None:
     assert summed(parts(one, one, one)) == Usage(input=5, output=6, source="counted")
     assert summed(parts(one, None)) == Usage(input=5, output=2, source="partial")
     assert summed(parts(None)) is None
+
+
+def test_each_prompt_is_summed_once() -> None:
+    """Two prompts with two choices each: what one part does not know, the other one may."""
+    short = Usage(input=2, output=1, cache_read=1, source="counted")
+    long = Usage(input=7, output=3, source="counted")
+    assert summed(parts(short, short, long, long), 2) == Usage(
+        input=9, output=8, cache_read=1, source="counted"
+    )
+    assert summed(parts(None, short, long, None), 2) == Usage(
+        input=9, output=4, cache_read=1, source="partial"
+    )

@@ -90,3 +90,33 @@ async def test_a_platform_without_the_tokenizer_gets_estimates(
     assert table.count("twelve bytes") == 3
     assert table.count("") == 0
     assert "estimates" in logs[0]["event"]
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("gpt-4o", True),
+        ("gpt-3.5-turbo-instruct", True),
+        ("davinci-002", True),
+        ("o3-mini", True),
+        ("gpt-oss-20b", False),
+        ("gpt2", False),
+        ("llama-3", False),
+        ("text-davinci-003", False),
+    ],
+)
+async def test_ids_are_read_only_for_models_whose_tables_these_are(model: str, known: bool) -> None:
+    """Another model's ids would be another text."""
+    assert (await token_tables.vendors(model) is not None) is known
+
+
+@pytest.mark.parametrize(
+    ("model", "beyond"), [("gpt-4o", 199_998), ("gpt-4", 100_256), ("gpt-4", 2**70), ("gpt-4", -1)]
+)
+async def test_ids_that_are_no_text_are_told(model: str, beyond: int) -> None:
+    """The last ordinary id is one of text, the next one is not."""
+    table = await token_tables.ensure(model)
+    if 0 < beyond < 2**32:
+        assert table.decode([beyond - 1]).strip()
+    with pytest.raises(ValueError, match="is no token of text"):
+        table.decode([beyond])

@@ -5,7 +5,7 @@ Codecs are sans-IO: what they need of clocks, chance and credentials is handed i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -100,6 +100,32 @@ class LinksPictures(Asked, Protocol):
 
     def with_pictures(self, data: Mapping[str, str]) -> LinksPictures:
         """The request with those URLs replaced."""
+        ...
+
+
+@runtime_checkable
+class AsksPrompts(Asked, Protocol):
+    """A request that can hold several prompts; ``n`` counts the choices of all of them.
+
+    The choices of a prompt are numbered one after the other, then come the next prompt's.
+    """
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts there are."""
+        ...
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a prompt is given as token ids."""
+        ...
+
+    def read_tokens(self, decode: Callable[[Sequence[int]], str]) -> None:
+        """Read them with ``decode``, which raises ValueError for ids that are no text."""
+        ...
+
+    def request_of(self, prompt: int) -> ChatRequest:
+        """Translate lane: the request of one prompt. Raises InvalidRequest."""
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence, Set
+from itertools import takewhile
 from typing import Final, Protocol
 
 import structlog
@@ -16,8 +17,17 @@ from msgspec import structs
 
 from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
-from chatgpt_to_api.dialects.contract import Asked, Door, Ids, LinksPictures, Stamp, UpstreamFault
+from chatgpt_to_api.dialects.contract import (
+    Asked,
+    AsksPrompts,
+    Door,
+    Ids,
+    LinksPictures,
+    Stamp,
+    UpstreamFault,
+)
 from chatgpt_to_api.emulation.features import TOLD, Emulated
 from chatgpt_to_api.emulation.prompt import needed
 from chatgpt_to_api.errors import (
@@ -47,6 +57,7 @@ from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.tries import Tries
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
+from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.errors import ConnectFailed, TransportError
@@ -89,6 +100,7 @@ class Question:
     __slots__ = (
         "_digested",
         "_request",
+        "_requests",
         "asked",
         "caller",
         "deadline",
@@ -99,6 +111,7 @@ class Question:
         "gone",
         "parts",
         "path",
+        "prompts",
         "queue_until",
         "read_timeout",
         "record",
@@ -129,7 +142,10 @@ class Question:
         self.errand: Errand | None = None
         self.gone = False
         self.parts: list[Part] = []
+        self.prompts = 1
+        """How many prompts are answered, each as often as the others."""
         self._request: ChatRequest | None = None
+        self._requests: dict[int, ChatRequest] = {}
         self._digested: DigestedChat | None = None
         self.draining = 0
         """Running calls of upstreams that are to be read to their end though nobody listens."""
@@ -158,20 +174,32 @@ class Question:
         """Whether several choices are asked for one by one."""
         return len(self.parts) > 1
 
-    def request(self) -> ChatRequest:
+    def request(self, choice: int = 0) -> ChatRequest:
         """The canonical request of one part, decoded once. Raises InvalidRequest."""
+        if self.prompts > 1:
+            return self._of_prompt(choice // (self.asked.n // self.prompts))
         if self._request is None:
             request = self.asked.request()
             self._request = structs.replace(request, n=1) if self.split else request
         return self._request
+
+    def _of_prompt(self, prompt: int) -> ChatRequest:
+        request = self._requests.get(prompt)
+        if request is None:
+            assert isinstance(self.asked, AsksPrompts)
+            request = structs.replace(self.asked.request_of(prompt), n=1)
+            self._requests[prompt] = request
+        return request
 
     def replace(self, asked: Asked) -> None:
         """Go on with a request that says the same in another way."""
         self.asked = asked
         self._request = None
 
-    def digested(self) -> DigestedChat:
+    def digested(self, choice: int = 0) -> DigestedChat:
         """The digests of the chat's beginnings, read once. Raises InvalidRequest."""
+        if self.prompts > 1:
+            return DigestedChat(self.request(choice).messages)
         if self._digested is None:
             self._digested = DigestedChat(self.request().messages)
         return self._digested
@@ -180,9 +208,22 @@ class Question:
         """Whether something has to be emulated for this request at ``upstream``."""
         return bool(upstream.emulates and needed(self.request(), upstream.emulates))
 
+    def at_once(self, upstream: ConfiguredUpstream) -> bool:
+        """Whether ``upstream`` gives all choices in answer to one call."""
+        door = self.delivery.door
+        if door.endpoint == CHAT or door.dialect not in upstream.relays:
+            return self.prompts == 1 and not upstream.one_choice
+        one_each = self.asked.n == self.prompts
+        return (one_each or upstream.can("n") == "native") and not self.needs(upstream)
+
+    def usage(self) -> Usage | None:
+        """What the parts' answers cost together, as far as is known."""
+        return summed(self.parts, self.prompts)
+
     def emulated(self, needs: Set[Emulated]) -> list[Emulated]:
         """What is emulated where an upstream ``needs`` it, in the order it is always told."""
-        return [name for name in TOLD if name in needs or (name == "n" and self.split)]
+        several = self.split and self.asked.n > self.prompts
+        return [name for name in TOLD if name in needs or (name == "n" and several)]
 
     def client_gone(self) -> None:
         """The client went away: stop whatever is being done for it, at once."""
@@ -299,7 +340,7 @@ class Gateway:
             if delivery.waiting_since is not None:
                 self.keeper.leave(delivery)
             if record.usage is None:
-                record.usage = summed(question.parts)
+                record.usage = question.usage()
             record.seconds = self.loop.time() - now
             self._on_record(record)
 
@@ -317,26 +358,54 @@ class Gateway:
             )
         delivery = question.delivery
         candidates = self._candidates(question)
-        n = question.asked.n
-        # One candidate that answers with one choice is enough: any of them may have to answer.
-        if n == 1 or not any(candidate.upstream.one_choice for candidate in candidates):
+        if delivery.door.endpoint != CHAT and question.errand is None:
+            await self._read_tokens(question, candidates)
+        if question.asked.n == 1:
             part = Part(delivery, 0)
-            parts = question.parts = [part]
+            question.parts = [part]
             await self._ask(question, part, candidates)
         else:
-            parts = question.parts = [Part(delivery, choice) for choice in range(n)]
-            # Independent parts, each with its own lease: none waits for a second lease while
-            # holding one, so parts can never block each other for good.
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for part in parts:
-                        group.create_task(self._ask(question, part, candidates))
-            except ExceptionGroup as failures:
-                raise _first(failures) from failures
+            await self._ask_several(question, candidates)
         if settle is not None:
             delivery.flush()
             await settle()
-        delivery.end(None if delivery.relayed else summed(parts))
+        delivery.end(None if delivery.relayed else question.usage())
+
+    async def _ask_several(self, question: Question, candidates: Sequence[Candidate]) -> None:
+        """Have several choices answered: whole by those who can, part by part from there on.
+
+        Any candidate may have to answer a part, so that from the first one on that answers with
+        one choice each part is asked for by itself.
+        """
+        delivery, asked = question.delivery, question.asked
+        if isinstance(asked, AsksPrompts):
+            question.prompts = asked.prompts
+        whole = list(takewhile(lambda candidate: question.at_once(candidate.upstream), candidates))
+        rest = candidates[len(whole) :]
+        if delivery.door.endpoint != CHAT:  # parts are asked for as chats
+            rest = [candidate for candidate in rest if candidate.upstream.offers(CHAT)]
+        if whole:
+            part = Part(delivery, 0)
+            question.parts = [part]
+            if await self._ask(question, part, whole, after=rest):
+                return
+        elif not rest:
+            raise InvalidRequest(
+                f"No upstream of {asked.model!r} gives more than one answer here.",
+                param="n",
+                code=UNSUPPORTED,
+            )
+        question.parts = [Part(delivery, choice) for choice in range(asked.n)]
+        for part in question.parts:
+            question.request(part.choice)  # a bad prompt is refused before any is asked
+        # Independent parts, each with its own lease: none waits for a second lease while
+        # holding one, so parts can never block each other for good.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in question.parts:
+                    group.create_task(self._ask(question, part, rest))
+        except ExceptionGroup as failures:
+            raise _first(failures) from failures
 
     def _candidates(self, question: Question) -> Sequence[Candidate]:
         routes, endpoint = self.routes, question.delivery.door.endpoint
@@ -354,11 +423,22 @@ class Gateway:
             question.bound(path.route, self.limits)
         return candidates
 
-    async def _ask(self, question: Question, part: Part, candidates: Sequence[Candidate]) -> None:
-        """Ask candidates in turn until one answers. Raises GatewayError when none does."""
+    async def _ask(
+        self,
+        question: Question,
+        part: Part,
+        candidates: Sequence[Candidate],
+        after: Sequence[Candidate] = (),
+    ) -> bool:
+        """Ask candidates in turn until one answers. Raises GatewayError when none does.
+
+        Where ``after`` can still be asked then, in another way, False is returned instead.
+        """
         tries = Tries()
         limit = self.limits.max_attempts
-        alone = len(candidates) == 1
+        if after:
+            limit = max(1, limit - 1)
+        alone = len(candidates) == 1 and not after
         for place, candidate in enumerate(candidates, 1):
             if tries.counted >= limit:
                 break
@@ -366,11 +446,14 @@ class Gateway:
             most = max(tries.counted + 1, limit - (len(candidates) - place))
             try:
                 if await self._try(question, part, candidate, tries, most, sit_out=alone):
-                    return
+                    return True
             except InvalidRequest as error:
                 # What this upstream cannot be asked, the next one may well be.
-                if error.code != UNSUPPORTED or part.said or place == len(candidates):
+                last = place == len(candidates) and not after
+                if error.code != UNSUPPORTED or part.said or last:
                     raise
+        if after and tries.counted < self.limits.max_attempts:
+            return False
         soonest = None if alone or tries.counted >= limit else tries.soonest()
         if soonest is not None:
             # Nobody can answer at once, so the one whose rest ends first is waited for.
@@ -378,7 +461,7 @@ class Gateway:
             if self.loop.time() + wait <= question.queue_until and await self._try(
                 question, part, candidate, tries, limit, sit_out=True
             ):
-                return
+                return True
         raise tries.error()
 
     async def _try(
@@ -397,7 +480,7 @@ class Gateway:
         is asked after.
         """
         upstream = candidate.upstream
-        ask = self._lease_ask(question, candidate, sit_out=sit_out)
+        ask = self._lease_ask(question, part, candidate, sit_out=sit_out)
         while tries.counted < most:
             if question.gone:
                 raise asyncio.CancelledError
@@ -443,13 +526,15 @@ class Gateway:
             raise asyncio.CancelledError
         return False
 
-    def continued(self, question: Question, candidate: Candidate) -> ContinuedChat | None:
+    def continued(
+        self, question: Question, part: Part, candidate: Candidate
+    ) -> ContinuedChat | None:
         """The question's chat where a candidate keeps conversations. Raises InvalidRequest."""
         rules = candidate.upstream.continuing
         if rules is None:
             return None
-        scope = scope_of(question.caller.id, candidate.model, question.request())
-        digested = question.digested() if rules.go_on else None
+        scope = scope_of(question.caller.id, candidate.model, question.request(part.choice))
+        digested = question.digested(part.choice) if rules.go_on else None
         return self._continuing.chat(candidate.upstream, rules, scope, digested)
 
     async def close(self) -> None:
@@ -458,13 +543,15 @@ class Gateway:
         self._continuing.close()
         await self.hider.close()
 
-    def _lease_ask(self, question: Question, candidate: Candidate, *, sit_out: bool) -> LeaseAsk:
+    def _lease_ask(
+        self, question: Question, part: Part, candidate: Candidate, *, sit_out: bool
+    ) -> LeaseAsk:
         upstream = candidate.upstream
         conversation = upstream.kind == "conversation"
         asked = question.asked
         # Whose conversation it is matters only where there is a choice, and costs a little.
         affinity = (asked.affinity or asked.opening) if self.pool.choice(upstream.name) else b""
-        chat = self.continued(question, candidate)
+        chat = self.continued(question, part, candidate)
         known = chat.find() if chat is not None else None
         return LeaseAsk(
             upstream=upstream.name,
@@ -500,6 +587,16 @@ class Gateway:
             return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
         finally:
             question.draining -= drains
+
+    async def _read_tokens(self, question: Question, candidates: Sequence[Candidate]) -> None:
+        """Let prompts of token ids be read as text, where a chat may have to answer them."""
+        asked, dialect = question.asked, question.delivery.door.dialect
+        if all(dialect in candidate.upstream.relays for candidate in candidates):
+            return
+        if isinstance(asked, AsksPrompts) and asked.has_tokens:
+            table = await token_tables.vendors(asked.model)
+            if table is not None:
+                asked.read_tokens(table.decode)
 
     async def _show_pictures(self, question: Question) -> None:
         """Put the data of linked pictures into the request. Raises InvalidRequest."""

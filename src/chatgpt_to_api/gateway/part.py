@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -66,8 +66,8 @@ class Part:
         self.usage = None
 
 
-def summed(parts: Sequence[Part]) -> Usage | None:
-    """Usage of a reply of several parts: the prompt once, every part's output.
+def summed(parts: Sequence[Part], prompts: int = 1) -> Usage | None:
+    """Usage of a reply of several parts: each prompt once, every part's output.
 
     None where no part knows its usage; a part without it makes the sum ``partial``.
     """
@@ -76,10 +76,24 @@ def summed(parts: Sequence[Part]) -> Usage | None:
     known = [part.usage for part in parts if part.usage is not None]
     if not known:
         return None
-    outputs = [usage.output for usage in known if usage.output is not None]
+    each = len(parts) // prompts
+    asked = [_first_known(parts[at : at + each]) for at in range(0, len(parts), each)]
     return msgspec.structs.replace(
         known[0],
-        output=sum(outputs) if outputs else None,
-        reasoning=sum(u.reasoning or 0 for u in known) or None,
+        input=_sum(usage.input for usage in asked if usage is not None),
+        cache_read=_sum(usage.cache_read for usage in asked if usage is not None),
+        cache_write=_sum(usage.cache_write for usage in asked if usage is not None),
+        output=_sum(usage.output for usage in known),
+        reasoning=_sum(usage.reasoning for usage in known) or None,
         source=known[0].source if len(known) == len(parts) else "partial",
     )
+
+
+def _first_known(parts: Sequence[Part]) -> Usage | None:
+    return next((part.usage for part in parts if part.usage is not None), None)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum of what is known, None where nothing is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

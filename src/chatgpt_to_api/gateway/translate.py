@@ -40,12 +40,12 @@ async def translate(
     An answer that is not what was demanded is asked for once more, on the same lease. Raises
     TransportError, InvalidRequest for what this upstream cannot be asked, and ReplyRefused.
     """
-    request = question.request()
+    request = question.request(part.choice)
     upstream = candidate.upstream
     emulation = Emulation(request, upstream)
     ignored = (*question.asked.untranslated, *emulation.ignored)
     question.delivery.note_parameters(ignored, question.emulated(emulation.needs))
-    chat = gateway.continued(question, candidate)
+    chat = gateway.continued(question, part, candidate)
     if chat is None or not chat.goes_on:
         if upstream.kind == "conversation":
             question.delivery.note_conversation(part.choice, goes_on=None)
@@ -171,7 +171,7 @@ class _Call:
 
     async def _begin(self) -> None:
         """Set up what this upstream lacks, while it is already writing its answer."""
-        request = self._question.request()
+        request = self._question.request(self._part.choice)
         if "max_tokens" in self.emulation.needs:
             self._counts = (await token_tables.ensure(request.model)).count
         if self._candidate.upstream.counts_tokens:

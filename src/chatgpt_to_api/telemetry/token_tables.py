@@ -11,7 +11,7 @@ import importlib.machinery
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
@@ -25,15 +25,41 @@ _COMPILED: Final = "bpe_openai._bindings"
 Encoding: TypeAlias = Literal["o200k_base", "cl100k_base"]
 
 _CL100K: Final = re.compile(
-    r"gpt-3\.5|gpt-35|gpt-4(?:-(?!o)|-?turbo|$)|text-davinci-002-render|text-embedding"
+    r"gpt-3\.5|gpt-35|gpt-4(?:-(?!o)|-?turbo|$)|text-davinci-002-render|text-embedding|davinci-002|babbage-002"
 )
 
 
+_VENDORS: Final = re.compile(
+    r"gpt-(?!2|oss)|gpt-35|chatgpt-|o[1-9](?:-|$)|davinci-002|babbage-002|text-embedding"
+)
+"""Models whose token ids are those of these tables; anybody else's may mean anything."""
+
+_ORDINARY: Final[dict[Encoding, int]] = {"o200k_base": 199_998, "cl100k_base": 100_256}
+"""Ids below this stand for text, those above for nothing or for signs such as the end of a text."""
+
+
 class TokenTable(msgspec.Struct, frozen=True):
-    """A loaded table. ``count`` counts a text's tokens: exactly, where there is a tokenizer."""
+    """A loaded table. ``count`` counts a text's tokens: exactly, where there is a tokenizer.
+
+    ``read`` gives the text of token ids, None where there is no tokenizer.
+    """
 
     encoding: Encoding
     count: Callable[[str], int]
+    read: Callable[[Sequence[int]], str] | None = None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text that token ids stand for. Raises ValueError where one stands for none."""
+        size = _ORDINARY[self.encoding]
+        for token in ids:
+            if not 0 <= token < size:
+                raise ValueError(f"{token} is no token of text in {self.encoding}")
+        if self.read is None:
+            raise ValueError("the tokenizer has no wheel for this platform")
+        try:
+            return self.read(ids)
+        except ValueError:
+            raise ValueError("they begin or end within a character") from None
 
 
 _loaded: dict[Encoding, TokenTable] = {}
@@ -43,6 +69,11 @@ _loading = asyncio.Lock()
 def encoding_of(model: str) -> Encoding:
     """Return which table counts for ``model``: o200k for all that are not known to be older."""
     return "cl100k_base" if _CL100K.match(model) else "o200k_base"
+
+
+async def vendors(model: str) -> TokenTable | None:
+    """Return the table that token ids for ``model`` are made with, None where nobody knows it."""
+    return await ensure(model) if _VENDORS.match(model) else None
 
 
 async def ensure(model: str) -> TokenTable:
@@ -64,7 +95,8 @@ def _load(encoding: Encoding) -> TokenTable:
         # Some platforms have no wheel of it (Intel Macs). An answer is worth more than a count.
         log.warning("token counts are estimates here: the tokenizer has no wheel for this platform")
         return TokenTable(encoding, estimate)
-    return TokenTable(encoding, bindings.tokenizer_for_encoding(encoding).count)
+    tokenizer = bindings.tokenizer_for_encoding(encoding)
+    return TokenTable(encoding, tokenizer.count, tokenizer.decode)
 
 
 def estimate(text: str) -> int:

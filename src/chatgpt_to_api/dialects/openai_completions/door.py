@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -45,22 +46,58 @@ class CompletionAsked:
         self.stream: bool = bool(asked.stream)
         options = asked.stream_options
         self.include_usage: bool = bool(options is not None and options.include_usage)
-        self.n: int = asked.n or 1
+        self.each: int = asked.n or 1
+        """How many choices each prompt gets."""
+        self.n: int = self.prompts * self.each
+        self._decode: Callable[[Sequence[int]], str] | None = None
 
     @property
     def untranslated(self) -> tuple[str, ...]:
         """What no chat knows and the answer does without."""
         asked = self.asked
-        given = {"best_of": (asked.best_of or 1) > self.n, "logprobs": asked.logprobs is not None}
+        given = {
+            "best_of": (asked.best_of or 1) > self.each,
+            "logprobs": asked.logprobs is not None,
+        }
         return tuple(name for name, is_given in given.items() if is_given)
 
     @property
-    def echoed(self) -> str:
-        """What stands before each answer."""
-        return self._text() if self.asked.echo else ""
+    def prompts(self) -> int:
+        """How many prompts there are."""
+        prompt = self.asked.prompt
+        if isinstance(prompt, str) or isinstance(prompt[0], int):
+            return 1
+        return len(prompt)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a prompt is given as token ids."""
+        prompt = self.asked.prompt
+        return not isinstance(prompt, str) and not isinstance(prompt[0], str)
+
+    def read_tokens(self, decode: Callable[[Sequence[int]], str]) -> None:
+        """Read token ids with ``decode``, which raises ValueError for ids that are no text."""
+        self._decode = decode
+
+    @property
+    def echoed(self) -> tuple[str, ...]:
+        """What stands before each choice."""
+        if not self.asked.echo:
+            return ()
+        return tuple(self._text(prompt) for prompt in range(self.prompts) for _ in range(self.each))
 
     def request(self) -> ChatRequest:
-        """Return the prompt as a chat's one message. Raises InvalidRequest for what no chat can."""
+        """Return the only prompt's, or the first one's, request. Raises as ``request_of``."""
+        return self.request_of(0)
+
+    def request_of(self, prompt: int) -> ChatRequest:
+        """Return a prompt as a chat's one message. Raises InvalidRequest for what no chat can."""
+        if self.n > MAX_CHOICES:
+            raise invalid(
+                "prompt",
+                f"expected at most {MAX_CHOICES} answers of one request where a chat gives them, "
+                f"got {self.prompts} prompts with {self.each} each",
+            )
         asked = self.asked
         for name, low, high in _RANGES:
             value = getattr(asked, name)
@@ -76,10 +113,10 @@ class CompletionAsked:
         stop = asked.stop or ()
         return ChatRequest(
             model=asked.model,
-            messages=(Message("user", (Text(self._text()),)),),
+            messages=(Message("user", (Text(self._text(prompt)),)),),
             stream=self.stream,
             include_usage=self.include_usage,
-            n=self.n,
+            n=self.each,
             max_tokens=DEFAULT_LENGTH if asked.max_tokens is None else asked.max_tokens,
             stop=(stop,) if isinstance(stop, str) else tuple(text for text in stop if text),
             sampling=Sampling(
@@ -105,17 +142,26 @@ class CompletionAsked:
         other = None if model == self.model else model
         return rewritten(self._body, other, ask_usage=ask_usage)
 
-    def _text(self) -> str:
+    def _text(self, number: int) -> str:
         prompt = self.asked.prompt
-        match prompt:
-            case str():
-                return prompt
-            case [str(only)]:
-                return only
-            case [str(), *_]:
-                raise _unable("prompt", "several prompts at once")
+        match prompt if isinstance(prompt, str) or isinstance(prompt[0], int) else prompt[number]:
+            case str() as text:
+                return text
+            case list() as ids:
+                where = "prompt" if ids is prompt else f"prompt[{number}]"
+                return self._read(ids, where)
             case _:
-                raise _unable("prompt", "token ids")
+                raise AssertionError("a prompt's items are of one kind")
+
+    def _read(self, ids: list[Any], where: str) -> str:
+        if not ids:
+            raise invalid(where, "expected token ids, got an empty array")
+        if self._decode is None:
+            raise _unable(where, f"token ids of {self.model!r}, whose tokenizer is not known here")
+        try:
+            return self._decode(ids)
+        except ValueError as error:
+            raise invalid(where, f"expected token ids of a text, but {error}") from None
 
 
 def _unable(param: str, what: str) -> InvalidRequest:
@@ -156,7 +202,7 @@ class CompletionDoor:
 
     def reply(self, asked: Asked, stamp: Stamp) -> CompletionReplyEncoder:
         """Return the encoder of this request's reply."""
-        echoed = asked.echoed if isinstance(asked, CompletionAsked) else ""
+        echoed = asked.echoed if isinstance(asked, CompletionAsked) else ()
         return CompletionReplyEncoder(asked, stamp, echoed)
 
     def failure(self, error: GatewayError) -> HttpReply:

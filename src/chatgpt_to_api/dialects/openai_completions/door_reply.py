@@ -33,10 +33,10 @@ _DONE: Final = b"data: [DONE]\n\n"
 class CompletionReplyEncoder:
     """Encodes one reply. A text is all it has a word for: thoughts are left out, refusals said.
 
-    ``echoed`` stands before each choice's text.
+    ``echoed`` has what stands before each choice's text, or nothing at all.
     """
 
-    def __init__(self, asked: Asked, stamp: Stamp, echoed: str) -> None:
+    def __init__(self, asked: Asked, stamp: Stamp, echoed: Sequence[str]) -> None:
         self._stamp = stamp
         self._model = asked.model
         self._include_usage = asked.include_usage
@@ -100,7 +100,9 @@ class CompletionReplyEncoder:
                 case _:
                     pass
         choices = [
-            _choice(index, self._echoed + "".join(texts[index]), reasons.get(index, "stop"))
+            _choice(
+                index, self._after_echo(index) + "".join(texts[index]), reasons.get(index, "stop")
+            )
             for index in sorted(texts)
         ]
         reply = {**self._object(choices), "usage": usage_object(self._usage)}
@@ -111,7 +113,7 @@ class CompletionReplyEncoder:
         if index in self._begun:
             return ""
         self._begun.add(index)
-        return self._echoed
+        return self._echoed[index] if self._echoed else ""
 
     def _chunk(self, index: int, text: str, reason: str | None) -> bytes:
         return b"data: %b\n\n" % _ENCODE(self._object([_choice(index, text, reason)]))
