@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -99,3 +100,10 @@ def test_anything_becomes_json_however_it_is_cut(text: str, cuts: set[int]) -> N
     assert mend(cut(text, cuts)) == (mended, rest)
     value = json.loads(mended, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     json.dumps(value, ensure_ascii=False).encode()
+
+
+def test_brackets_that_close_nothing_cost_no_look_at_all_that_are_open() -> None:
+    """A model that runs wild keeps nobody else waiting."""
+    before = time.process_time()
+    JsonMender().feed("[" * 30_000 + "}" * 30_000)
+    assert time.process_time() - before < 2

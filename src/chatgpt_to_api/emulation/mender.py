@@ -48,11 +48,12 @@ class JsonMender:
     can only be the beginning of a closing tag. ``end`` completes a value that just stopped.
     """
 
-    __slots__ = ("_comma", "_held", "_out", "_quote", "_stack", "_state", "_word")
+    __slots__ = ("_comma", "_held", "_open_now", "_out", "_quote", "_stack", "_state", "_word")
 
     def __init__(self) -> None:
         self._state: _State = "value"
         self._stack: list[str] = []
+        self._open_now = {"{": 0, "[": 0}  # how many of each are on the stack, which may be long
         self._out: list[str] = []
         self._comma = ""  # a comma, and the space after it, that the next token shows to be wanted
         self._word: list[str] = []
@@ -157,6 +158,7 @@ class JsonMender:
     def _open(self, bracket: str) -> None:
         self._out.append(bracket)
         self._stack.append(bracket)
+        self._open_now[bracket] += 1
         self._state = "name" if bracket == "{" else "value"
 
     def _separator(self, sign: str) -> None:
@@ -180,12 +182,13 @@ class JsonMender:
     def _closer(self, sign: str) -> None:
         """Close up to the bracket that is meant; one that closes nothing is left out."""
         bracket = "{" if sign == "}" else "["
-        if bracket not in self._stack:
+        if not self._open_now[bracket]:
             return
         self._complete_pair()
         self._comma = ""
         while self._stack:
             opened = self._stack.pop()
+            self._open_now[opened] -= 1
             self._out.append(_CLOSERS[opened])
             self._after_value()
             if opened == bracket:
