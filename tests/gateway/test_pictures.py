@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from chatgpt_to_api.config.settings import LimitSettings
+from chatgpt_to_api.dialects.contract import Stamp
 from chatgpt_to_api.dialects.openai_chat.door import DOOR, ChatAsked
 from chatgpt_to_api.errors import InvalidRequest
-from chatgpt_to_api.gateway.pictures import MAX_PICTURE, MAX_PICTURES, Pictures
+from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.delivery import Delivery
+from chatgpt_to_api.gateway.engine import Question
+from chatgpt_to_api.gateway.pictures import MAX_PICTURE, MAX_PICTURES, MAX_TOGETHER, Pictures
+from chatgpt_to_api.telemetry.records import RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.wire.addresses import is_public
 from chatgpt_to_api.wire.http import RequestHead
 from support.gateway_process import gateway_process
+from support.recorded_exchange import RecordedExchange
 from support.rig import Rig
 from support.scripted_backend import Play, Seen, chat_chunks, json_play, scripted_backend
 
@@ -35,12 +42,13 @@ PLAYS = {
     "/gone": play(b"", 404),
     "/moved": play(b"", 302, location="/png"),
     "/huge": Play(pieces=[PNG, *[b"x" * 2**20] * (MAX_PICTURE // 2**20)]),
+    "/large": Play(pieces=[PNG, *[b"x" * 2**20] * (MAX_PICTURE // 2**20 - 1)]),
     "/cut": Play(pieces=[PNG], end="reset"),
 }
 
 
 def serve(seen: Seen) -> Play:
-    return PLAYS[seen.path]
+    return PLAYS[seen.path.partition("?")[0]]
 
 
 def asking(*urls: str) -> ChatAsked:
@@ -95,6 +103,38 @@ async def test_what_is_no_picture_within_bounds_is_refused(path: str, words: str
         error = await refusal(server.url("/png"), server.url(path))
     assert error.param == "messages[0].content[1].image_url.url"
     assert words in error.message or path == "/cut"
+
+
+async def test_all_pictures_together_are_bounded() -> None:
+    """Each is small enough, and they would still take all memory there is."""
+    async with scripted_backend(serve) as server:
+        two = [server.url("/large?1"), server.url("/large?2")]
+        assert len(await inlined(*two)) == 2
+        error = await refusal(*two, server.url("/large?3"))
+    assert f"larger than {MAX_TOGETHER} bytes" in error.message
+
+
+async def test_parts_that_ask_at_once_share_what_is_fetched() -> None:
+    """A request whose choices are asked one by one fetches its pictures once."""
+    async with scripted_backend(serve) as server:
+        asked = asking(server.url("/png"))
+        exchange, loop = RecordedExchange(b""), asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        question = Question(
+            exchange,
+            asked,
+            Caller(),
+            Delivery(exchange, DOOR, asked, lambda: Stamp("id", 0)),
+            RequestRecord(request_id="r", door=DOOR.dialect, model="m", client=""),
+            LimitSettings(),
+            loop.time(),
+            task,
+        )
+        fetching = pictures(public_only=False)
+        await asyncio.gather(*[fetching.show(question) for _ in range(4)])
+        assert len(server.seen) == 1
+    assert b"data:image/png;base64," in question.asked.relayed("m", ask_usage=False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "127.1"])

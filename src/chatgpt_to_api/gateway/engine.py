@@ -24,7 +24,6 @@ from chatgpt_to_api.dialects.contract import (
     AsksPrompts,
     Door,
     Ids,
-    LinksPictures,
     Stamp,
     UpstreamFault,
 )
@@ -115,6 +114,7 @@ class Question:
         "queue_until",
         "read_timeout",
         "record",
+        "showing",
         "task",
     )
 
@@ -147,6 +147,8 @@ class Question:
         self._request: ChatRequest | None = None
         self._requests: dict[int, ChatRequest] = {}
         self._digested: DigestedChat | None = None
+        self.showing: asyncio.Lock | None = None
+        """Held while linked pictures are fetched."""
         self.draining = 0
         """Running calls of upstreams that are to be read to their end though nobody listens."""
 
@@ -600,13 +602,10 @@ class Gateway:
 
     async def _show_pictures(self, question: Question) -> None:
         """Put the data of linked pictures into the request. Raises InvalidRequest."""
-        if isinstance(question.asked, LinksPictures):
-            if self._pictures is None:
-                client = HttpClient(self.loop, max_idle=0, allowed=is_public)
-                self._pictures = Pictures(self.loop, client)
-            asked = await self._pictures.inlined(question.asked, question.deadline)
-            if asked is not question.asked:
-                question.replace(asked)
+        if self._pictures is None:
+            client = HttpClient(self.loop, max_idle=0, allowed=is_public)
+            self._pictures = Pictures(self.loop, client)
+        await self._pictures.show(question)
 
     def heard(self, question: Question, candidate: Candidate, lease: Granted) -> None:
         """The first content of an answer is there: somebody may choose by how soon it came."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chatgpt_to_api.dialects.contract import LinksPictures
 from chatgpt_to_api.errors import InvalidRequest
@@ -13,8 +13,14 @@ from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.http import HttpRequest, split_url
 
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.engine import Question
+
 MAX_PICTURE: Final = 20 * 1024 * 1024
 """Largest picture, bytes."""
+
+MAX_TOGETHER: Final = 40 * 1024 * 1024
+"""Most that all pictures of a request may hold, bytes: they are held whole, three times over."""
 
 MAX_PICTURES: Final = 16
 """Most pictures of one request."""
@@ -39,6 +45,18 @@ class Pictures:
         self._loop = loop
         self._client = client
 
+    async def show(self, question: Question) -> None:
+        """Put the data of linked pictures into a request: once, though several parts ask for it.
+
+        Raises what :meth:`inlined` does.
+        """
+        question.showing = question.showing or asyncio.Lock()
+        async with question.showing:
+            if isinstance(question.asked, LinksPictures):
+                asked = await self.inlined(question.asked, question.deadline)
+                if asked is not question.asked:
+                    question.replace(asked)
+
     async def inlined(self, asked: LinksPictures, deadline: float) -> LinksPictures:
         """Return the request with its linked pictures as data; ``deadline`` is loop time.
 
@@ -54,10 +72,11 @@ class Pictures:
                 code="image_not_fetched",
             )
         until = min(deadline, self._loop.time() + PATIENCE)
+        room = _Room(MAX_TOGETHER)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {
-                    url: group.create_task(self._fetch(url, param, until))
+                    url: group.create_task(self._fetch(url, param, until, room))
                     for url, param in links.items()
                 }
         except ExceptionGroup as failures:
@@ -65,7 +84,7 @@ class Pictures:
         data: Mapping[str, str] = {url: task.result() for url, task in tasks.items()}
         return asked.with_pictures(data)
 
-    async def _fetch(self, url: str, param: str, deadline: float) -> str:
+    async def _fetch(self, url: str, param: str, deadline: float, room: _Room) -> str:
         try:
             origin, target = split_url(url)
             path = target.encode("ascii")
@@ -87,6 +106,8 @@ class Pictures:
                     body += data
                     if len(body) > MAX_PICTURE:
                         raise _refused(param, f"it is larger than {MAX_PICTURE} bytes")
+                    if not room.takes(len(data)):
+                        raise _refused(param, f"together they are larger than {MAX_TOGETHER} bytes")
             finally:
                 reply.close()
         except TransportError as error:
@@ -97,6 +118,18 @@ class Pictures:
         if kind is None:
             raise _refused(param, "it is no PNG, JPEG, GIF or WebP")
         return f"data:{kind};base64,{b64encode(body).decode()}"
+
+
+class _Room:
+    """What the pictures of one request may still hold, bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def takes(self, size: int) -> bool:
+        """Take up ``size`` bytes; whether there was room for them."""
+        self._left -= size
+        return self._left >= 0
 
 
 def _kind(data: bytes | bytearray) -> str | None:
