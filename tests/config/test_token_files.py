@@ -141,6 +141,13 @@ SESSION_COOKIE = ".".join(
 )
 
 
+def test_a_saved_web_page_gives_no_token() -> None:
+    """Nor do its lines, though some look like words a backend of one's own might take."""
+    file = parse_tokens(b"\n<!DOCTYPE html>\n<html>\nlogin\n</html>")
+    assert (file.entries, file.clears) == ((), False)
+    assert [str(one) for one in file.skipped] == ["the file: it is a web page, not tokens"]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -148,6 +155,7 @@ SESSION_COOKIE = ".".join(
         ("sess-1234567890abcdef", "API key"),
         ("x" * 45, "refresh token"),
         ("rt_abcdef", "refresh token"),
+        ("<your-token>", "begins with '<'"),
         ("a@example.org:hunter2", "does not log in"),
         ("a@example.org----hunter2", "does not log in"),
         ("a@example.org:hunter2:3/4", "does not log in"),

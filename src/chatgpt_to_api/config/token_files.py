@@ -9,6 +9,7 @@ token per line, ``token,account`` lines, or tokens with commas between (``ACCESS
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ ACCOUNT_KEYS: Final = ("team_uid", "account", "account_id", "chatgpt_account_id"
 LABEL_KEYS: Final = ("label", "email", "name")
 
 _LISTS: Final = ("access_tokens", "tokens")
+_PAGE: Final = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 _PASSWORD_KEYS: Final = ("password", "passwd")
 _MAX_DEPTH: Final = 4  # objects inside objects that may still be tokens
 _MAX_LABEL: Final = 254  # longest e-mail address
@@ -64,6 +66,8 @@ def parse_tokens(content: bytes) -> TokenFile:
     start = _first_character(text)
     if not start or text.strip() == "null":
         return TokenFile()
+    if _PAGE.match(text):  # a log-in page saved in place of the session: none of its lines counts
+        return TokenFile(skipped=(Skipped("the file", "it is a web page, not tokens"),))
     if start not in "[{\"'“":
         return _collect(_from_lines(text))
     try:

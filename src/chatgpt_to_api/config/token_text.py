@@ -60,6 +60,8 @@ def why_no_token(text: str) -> str | None:
             "it looks like an e-mail address and password; the gateway does not log in, "
             "it takes access tokens only"
         )
+    if text.startswith("<"):
+        return "it begins with '<', as web pages and places to fill in do, not tokens"
     if not _is_visible(text) and (bad := _NOT_VISIBLE.search(text)):
         kind = "white space" if bad[0].isspace() else "a character that no header may hold"
         return f"there is {kind} at character {bad.start() + 1}"

@@ -37,10 +37,7 @@ class Demand(Protocol):
 
 
 class CallDemanded:
-    """The reply has to hold a call: no text will do. ``param``: what the client says so with."""
-
-    def __init__(self, param: str) -> None:
-        self._param = param
+    """The reply has to hold a call: no text will do."""
 
     def judge(self, text: str) -> Complaint:
         """Complain."""
@@ -48,9 +45,9 @@ class CallDemanded:
         return Complaint(
             told=f"{_NOT_SO}it holds no call of a tool. Answer with the call alone.",
             error=ReplyRefused(
-                f"The model made no call, though '{self._param}' demands one; it was asked twice.",
+                "The model made no call, though 'tool_choice' demands one; it was asked twice.",
                 code="tool_call_missing",
-                param=self._param,
+                param="tool_choice",
             ),
         )
 

@@ -113,14 +113,13 @@ def callable_tools(request: ChatRequest) -> frozenset[str]:
         case "none":
             return frozenset()
         case NamedTool(name):
-            return _declared((name,), names, request)
+            return _declared((name,), names)
         case AllowedTools(allowed):
-            return _declared(allowed, names, request)
+            return _declared(allowed, names)
         case "required" if not names:
             raise InvalidRequest(
-                f"'{request.named('tool_choice')}' is 'required', but "
-                f"'{request.named('tools')}' holds no function to call.",
-                param=request.named("tool_choice"),
+                "'tool_choice' is 'required', but 'tools' holds no function to call.",
+                param="tool_choice",
             )
         case _:
             return names
@@ -137,13 +136,12 @@ def must_call(request: ChatRequest) -> bool:
             return False
 
 
-def _declared(wanted: Iterable[str], names: frozenset[str], request: ChatRequest) -> frozenset[str]:
-    choice, tools = request.named("tool_choice"), request.named("tools")
+def _declared(wanted: Iterable[str], names: frozenset[str]) -> frozenset[str]:
     for name in wanted:
         if name not in names:
             raise InvalidRequest(
-                f"'{choice}' names the tool {name[:64]!r}, which is not in '{tools}'.",
-                param=choice,
+                f"'tool_choice' names the tool {name[:64]!r}, which is not in 'tools'.",
+                param="tool_choice",
             )
     return frozenset(wanted)
 
