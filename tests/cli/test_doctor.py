@@ -53,6 +53,27 @@ def test_a_folder_that_is_not_there_is_no_problem_and_is_not_made(empty: Path) -
     assert not empty.exists()
 
 
+def test_a_folder_that_cannot_be_made_is_a_problem(empty: Path) -> None:
+    """Said once, at the folder, not at each file that would stand in it."""
+    empty.write_text("a file in its way")
+    code, found = examined(empty, CHATGPT_TO_API_DATA_DIR=str(empty / "data"))
+    assert code == 1
+    assert found["data folder"]["level"] == "problem"
+    assert f"{empty} is not a folder" in found["data folder"]["says"]
+    assert "CHATGPT_TO_API_DATA_DIR" in found["data folder"]["advice"]
+    assert found["key"]["level"] == "note"
+    assert "api_keys.txt" not in found and "access_tokens.json" not in found
+
+
+def test_a_token_file_that_is_named_and_missing_is_told(empty: Path) -> None:
+    """The default one may be absent; one that somebody named is a slip of the pen."""
+    _, found = examined(empty, ACCESS_TOKENS_FILE=str(empty / "tokens.txt"))
+    assert found["tokens.txt"]["level"] == "warning"
+    assert "ACCESS_TOKENS_FILE" in found["tokens.txt"]["says"]
+    _, found = examined(empty)
+    assert "access_tokens.json" not in found
+
+
 def test_a_running_set_up_is_well(shared: Stage) -> None:
     """The conversation backend says that the token is missing; the pace and gateway are told."""
     shared.script = missing_token

@@ -32,7 +32,17 @@ def check_folder(settings: Settings, holder: Holder | None) -> Iterator[Finding]
     """Look at the folder itself, and who works on it."""
     folder = Path(settings.data_dir)
     about = "data folder"
+    advice = "Choose another with CHATGPT_TO_API_DATA_DIR."
     if not folder.exists():
+        above = next(place for place in folder.absolute().parents if place.exists())
+        if not above.is_dir():
+            says = f"{folder} cannot be made: {above} is not a folder"
+            yield Finding(about, "problem", says, advice)
+            return
+        if not os.access(above, os.W_OK | os.X_OK):
+            says = f"{folder} cannot be made: this user may not write into {above}"
+            yield Finding(about, "problem", says, advice)
+            return
         yield Finding(about, "note", f"{folder} is not there yet; the first start makes it")
         return
     if not folder.is_dir():
@@ -75,7 +85,7 @@ def check_key(settings: Settings) -> Finding:
         if readable_by_others(path):
             says = f"{path} can be read by other accounts"
             return Finding(about, "warning", says, f"Run: chmod 600 {path}")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if database_path(Path(settings.data_dir)).exists():
             return Finding(
                 about,
@@ -142,6 +152,11 @@ def check_files(settings: Settings) -> Iterator[Finding]:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
+            if str(path) == settings.tokens.access_tokens_file:
+                says = f"{path} is not there, though ACCESS_TOKENS_FILE names it"
+                yield Finding(path.name, "warning", says, "Make it, or mend its name.")
+            continue
+        except NotADirectoryError:  # the finding about the folder says it
             continue
         except OSError as error:
             says = f"{path} cannot be read: {error.strerror}"
