@@ -227,6 +227,56 @@ async def test_one_call_where_parallel_calls_are_off(rig: Rig) -> None:
     assert legacy.json["choices"][0]["message"]["function_call"]["name"] == "weather"
 
 
+async def test_functions_are_answered_in_their_own_words(rig: Rig, sdk: openai.AsyncOpenAI) -> None:
+    """A call comes back as ``function_call``, streamed too; its result goes back in by its name."""
+    fields: Any = {"functions": [WEATHER["function"]], "function_call": {"name": "weather"}}
+    SCRIPT.play(conversation("Let me look.\n\n", PARIS))
+    stream = await sdk.chat.completions.create(
+        model="gpt-4o", messages=ASKED, stream=True, **fields
+    )
+    name = arguments = ""
+    async for chunk in stream:
+        (choice,) = chunk.choices
+        assert choice.delta.tool_calls is None
+        if choice.delta.function_call is not None:
+            name += choice.delta.function_call.name or ""
+            arguments += choice.delta.function_call.arguments or ""
+    assert (name, arguments, choice.finish_reason) == (
+        "weather",
+        '{"city": "Paris"}',
+        "function_call",
+    )
+    said = {
+        "role": "assistant",
+        "content": None,
+        "function_call": {"name": name, "arguments": arguments},
+    }
+    result = {"role": "function", "name": "weather", "content": "21 degrees"}
+    SCRIPT.play(conversation("Mild."))
+    last = await sdk.chat.completions.create(
+        model="gpt-4o",
+        messages=[*ASKED, said, result],  # type: ignore[list-item]
+        functions=fields["functions"],
+    )
+    assert last.choices[0].message.content == "Mild."
+    assert "21 degrees" in asked(rig.backend.seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("clock", "invalid_request"), ("weather", "tool_call_missing")]
+)
+async def test_what_is_wrong_with_functions_is_told_in_their_words(
+    rig: Rig, name: str, code: str
+) -> None:
+    """The client never spoke of tools."""
+    SCRIPT.play(conversation("It is sunny."))
+    answer = await rig.ask(functions=[WEATHER["function"]], function_call={"name": name})
+    error = answer.json["error"]
+    assert (error["param"], error["code"]) == ("function_call", code)
+    assert "'function_call'" in error["message"]
+    assert "tool_choice" not in answer.text and "'tools'" not in answer.text
+
+
 async def test_stop_strings_and_the_limit_beside_calls(rig: Rig) -> None:
     """A stop string cuts text, not arguments; a limit within a call says ``length``."""
     SCRIPT.play(conversation(f"Well. {PARIS}"))

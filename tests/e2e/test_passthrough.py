@@ -321,6 +321,16 @@ async def test_a_form_cannot_be_given_another_model(rig: Rig, script: OpenScript
     assert rig.backend.seen == []
 
 
+async def test_broken_json_cannot_be_given_another_model(rig: Rig) -> None:
+    """The caller is told where it breaks, and nobody is asked."""
+    deep = '{"model": "my-voice", "x": ' + "[" * 30_000
+    for body in ('{"model": "my-voice", oops', '{"model": "my-voice"} {}', deep):
+        answer = await rig.fetch("/v1/audio/speech", method="POST", body=body)
+        code = "nested_too_deeply" if body is deep else "invalid_json"
+        assert (answer.status, answer.json["error"]["code"]) == (400, code), body[:40]
+    assert not [seen for seen in rig.backend.seen if seen.method == "POST"]
+
+
 async def test_embeddings_go_to_the_upstream_that_has_them(rig: Rig, script: OpenScript) -> None:
     """Past the first one, which has none; base64 is the SDK's default, and stays."""
     vector = "AACAPwAAAEA="  # 1.0, 2.0

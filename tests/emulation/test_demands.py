@@ -94,7 +94,7 @@ def test_a_pattern_cannot_keep_the_gateway_busy() -> None:
 
 def test_a_call_is_demanded() -> None:
     """No text will do."""
-    verdict = CallDemanded().judge("It is sunny.")
+    verdict = CallDemanded("tool_choice").judge("It is sunny.")
     assert verdict.error.code == "tool_call_missing"
 
 

@@ -63,7 +63,7 @@ def test_a_cut_reply_leaves_as_it_is() -> None:
 
 def test_a_call_lets_everything_go() -> None:
     """What was held before it leaves first; what follows streams."""
-    held = HeldReply(CallDemanded())
+    held = HeldReply(CallDemanded("tool_choice"))
     blocks = BlockTracker()
     before = [Started("m"), *blocks.text("Look: ")]
     assert held.feed(before) == []

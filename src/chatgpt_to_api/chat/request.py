@@ -182,6 +182,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     list them as ignored. ``continuation`` is set by a decoder's ``follow_up`` only; then
     ``messages`` is what was asked before and is not sent again. With a ``branch`` the messages are
     only what is new: the backend has all that was said before in that conversation.
+    ``own_names`` tells what the client calls a parameter that it knows by another name.
     """
 
     model: str
@@ -201,3 +202,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
     continuation: Continuation | None = None
     branch: Branch | None = None
+    own_names: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    def named(self, parameter: str) -> str:
+        """Return what the client calls a parameter."""
+        return self.own_names.get(parameter, parameter)

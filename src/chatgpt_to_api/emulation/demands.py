@@ -37,7 +37,10 @@ class Demand(Protocol):
 
 
 class CallDemanded:
-    """The reply has to hold a call: no text will do."""
+    """The reply has to hold a call: no text will do. ``param``: what the client says so with."""
+
+    def __init__(self, param: str) -> None:
+        self._param = param
 
     def judge(self, text: str) -> Complaint:
         """Complain."""
@@ -45,9 +48,9 @@ class CallDemanded:
         return Complaint(
             told=f"{_NOT_SO}it holds no call of a tool. Answer with the call alone.",
             error=ReplyRefused(
-                "The model made no call, though 'tool_choice' demands one; it was asked twice.",
+                f"The model made no call, though '{self._param}' demands one; it was asked twice.",
                 code="tool_call_missing",
-                param="tool_choice",
+                param=self._param,
             ),
         )
 

@@ -25,7 +25,7 @@ def demand_of(request: ChatRequest, needs: Set[Emulated]) -> Demand | None:
     Raises InvalidRequest for what is no JSON Schema.
     """
     if "tools" in needs and must_call(request):
-        return CallDemanded()
+        return CallDemanded(request.named("tool_choice"))
     if "json" in needs and request.json is not None:
         return JsonDemanded(request.json)
     return None

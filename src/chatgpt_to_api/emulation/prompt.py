@@ -113,13 +113,14 @@ def callable_tools(request: ChatRequest) -> frozenset[str]:
         case "none":
             return frozenset()
         case NamedTool(name):
-            return _declared((name,), names)
+            return _declared((name,), names, request)
         case AllowedTools(allowed):
-            return _declared(allowed, names)
+            return _declared(allowed, names, request)
         case "required" if not names:
             raise InvalidRequest(
-                "'tool_choice' is 'required', but 'tools' holds no function to call.",
-                param="tool_choice",
+                f"'{request.named('tool_choice')}' is 'required', but "
+                f"'{request.named('tools')}' holds no function to call.",
+                param=request.named("tool_choice"),
             )
         case _:
             return names
@@ -136,12 +137,13 @@ def must_call(request: ChatRequest) -> bool:
             return False
 
 
-def _declared(wanted: Iterable[str], names: frozenset[str]) -> frozenset[str]:
+def _declared(wanted: Iterable[str], names: frozenset[str], request: ChatRequest) -> frozenset[str]:
+    choice, tools = request.named("tool_choice"), request.named("tools")
     for name in wanted:
         if name not in names:
             raise InvalidRequest(
-                f"'tool_choice' names the tool {name[:64]!r}, which is not in 'tools'.",
-                param="tool_choice",
+                f"'{choice}' names the tool {name[:64]!r}, which is not in '{tools}'.",
+                param=choice,
             )
     return frozenset(wanted)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from chatgpt_to_api.dialects.contract import Door, UpstreamFault
-from chatgpt_to_api.dialects.openai.requests import rewritten
+from chatgpt_to_api.dialects.openai.requests import renamed
 from chatgpt_to_api.dialects.openai_any.door import DOOR, AnyAsked, endpoint_of
 from chatgpt_to_api.dialects.openai_any.peek import PEEK
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
@@ -172,7 +172,7 @@ class PassErrand:
         exchange = self._exchange
         body = self._beginning if self._rest is None else b""
         if candidate.model != self.asked.model:
-            body = rewritten(body, candidate.model, ask_usage=False)
+            body = renamed(body, candidate.model)
         request = carrier.request(exchange.head, exchange.target, credential.access, body)
         if self._rest is None:
             return await gateway.client.send(

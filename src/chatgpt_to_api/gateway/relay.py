@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 WHOLE_REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Largest reply that is not streamed, bytes."""
 
+MOST_HELD: Final = 1024 * 1024
+"""How much of a stream is held back for its first content, bytes. Some servers send an empty event
+for each token they think but do not show: beyond this they are passed on, and that commits."""
+
 
 def _send(
     gateway: Gateway, question: Question, candidate: Candidate, codec: RelayUpstream, lease: Granted
@@ -115,13 +119,14 @@ async def relay_stream(
 class _Stream:
     """One stream on its way through: held back until its first content, then passed on."""
 
-    __slots__ = ("_delivery", "_heard", "_held", "_scanner", "fault", "over")
+    __slots__ = ("_delivery", "_heard", "_held", "_held_size", "_scanner", "fault", "over")
 
     def __init__(self, scanner: Scanner, delivery: Delivery, heard: Callable[[], None]) -> None:
         self._scanner = scanner
         self._delivery = delivery
         self._heard = heard
         self._held: list[bytes] = []
+        self._held_size = 0
         self.over = False
         """The dialect's own end was seen, or the stream has failed."""
         self.fault: UpstreamFault | None = None
@@ -138,16 +143,16 @@ class _Stream:
             self.over = True
             return False
         self.over = not data or scanner.done
-        if passed.data:
-            if delivery.committed:
-                delivery.pass_on(passed.data)
-            elif passed.content or self.over:
-                self._held.append(passed.data)
+        if passed.data and delivery.committed:
+            delivery.pass_on(passed.data)
+        elif passed.data:
+            self._held.append(passed.data)
+            self._held_size += len(passed.data)
+            if passed.content or self.over or self._held_size > MOST_HELD:
                 delivery.pass_on(b"".join(self._held))
+                self._held.clear()
                 # Not only at the end: a probe after a cool-down keeps everybody else waiting.
                 self._heard()
-            else:
-                self._held.append(passed.data)
         if self.over:
             return False
         delivery.flush()

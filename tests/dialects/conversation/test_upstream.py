@@ -322,6 +322,13 @@ def test_parameters_without_a_place_are_listed_by_the_clients_names() -> None:
 def test_tools_that_must_not_be_called_are_honoured() -> None:
     """By not offering them."""
     assert ignored(tools=(Tool("t"),), tool_choice="none") == ()
+    legacy = {"tools": "functions", "tool_choice": "function_call"}
+    named = legacy | {"parallel_tool_calls": "functions"}
+    asks = {"tools": (Tool("t"),), "parallel_tool_calls": False, "own_names": named}
+    assert ignored(**asks, tool_choice="auto") == ("functions", "function_call")
+    with pytest.raises(InvalidRequest, match="as 'function_call' demands") as refused:
+        ignored(**asks, tool_choice=NamedTool("t"))
+    assert refused.value.param == "function_call"
 
 
 @pytest.mark.parametrize(

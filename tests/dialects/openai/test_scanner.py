@@ -431,6 +431,21 @@ def test_a_server_that_answers_whole_where_a_stream_was_asked_for() -> None:
     assert json.loads(shown[1].data)["choices"] == []
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        (COUNT, b"\n", text("a"), FINISH + DONE),
+        (COUNT + b"\n", text("a"), FINISH + DONE),
+        (COUNT + b"\n\n", text("a") + FINISH, DONE),
+        (text("a"), b"\n", FINISH, COUNT, b"\n", b"\n", DONE),
+        (text("a") + FINISH + COUNT + b"\n" + DONE,),
+    ],
+)
+def test_a_line_end_between_events_is_not_one_of_them(reads: tuple[bytes, ...]) -> None:
+    """Behind an event that was left out, or that has left already, nothing is to be passed on."""
+    assert scan(*reads, hide_usage=True).data == text("a") + FINISH + DONE
+
+
 @settings(max_examples=200)
 @given(
     reads=st.lists(

@@ -35,6 +35,16 @@ def test_the_path_stands_behind_the_servers_own(path: str, target: bytes, sent: 
     assert request.target == sent + b"?a=%20"
 
 
+def test_a_query_of_the_servers_own_stays() -> None:
+    """Some servers want a version of theirs with every call; the client's query follows it."""
+    server = AnyUpstream("https://h/api/v1/?api-version=1")
+    sent = [
+        server.request(head("/v1/files", query=query), b"/v1/files", OURS, b"").target
+        for query in (b"", b"a=1")
+    ]
+    assert sent == [b"/api/v1/files?api-version=1", b"/api/v1/files?api-version=1&a=1"]
+
+
 def test_credentials_are_swapped_and_the_hop_stays_here() -> None:
     """Of the client, nothing goes on that says who or where it is, or who pays."""
     given: list[Header] = [

@@ -133,7 +133,7 @@ class ConversationUpstream:
         if request.user is not None:
             names.append("user")
         names += (name for name in request.extras if name not in names)
-        return tuple(names)
+        return tuple(dict.fromkeys(map(request.named, names)))
 
     def model(self, name: str) -> str:
         """What the backend calls the model that is asked for as ``name``."""
@@ -243,7 +243,7 @@ def _check_demands(request: ChatRequest) -> None:
     choice = request.tool_choice
     must = choice == "required" or isinstance(choice, NamedTool)
     if must or (isinstance(choice, AllowedTools) and choice.mode == "required"):
-        raise _demand("tool_choice", "cannot be made to call a tool")
+        raise _demand(request.named("tool_choice"), "cannot be made to call a tool")
     if request.json is not None and request.json.schema is not None and request.json.strict:
         raise _demand("response_format", "cannot be made to keep to a schema")
     modalities: Any = request.extras.get("modalities")

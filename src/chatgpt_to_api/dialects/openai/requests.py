@@ -68,3 +68,10 @@ def rewritten(body: bytes, model: str | None, *, ask_usage: bool) -> bytes:
         options["include_usage"] = _TRUE
         fields["stream_options"] = Raw(msgspec.json.encode(options))
     return msgspec.json.encode(fields)
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """Return JSON that nobody has decoded yet with another ``model``. Raises InvalidRequest."""
+    fields = decode_body(body, _RAW_OBJECT, '{"model": "…"}')
+    fields["model"] = Raw(msgspec.json.encode(model))
+    return msgspec.json.encode(fields)

@@ -90,7 +90,7 @@ class ReplyScanner:
             return self._hold(data)
         block = self._splitter.whole(data)
         if not self._splitter.overflow and len(block) <= MAX_EVENT:
-            if not block:
+            if len(block) < 2:  # nothing, or one more line end behind an event that has left
                 return _NOTHING
             if self._committed and _is_plain(block):
                 return Passed(block)
@@ -215,7 +215,7 @@ class ReplyScanner:
                     if usage is not None:
                         self.usage = usage
                         if self._hide_usage and not choices:
-                            return block[:start] + block[_event_end(block, at) :]
+                            return block[:start] + block[_event_end(block, at) :].lstrip(b"\n")
                         return block
             at = block.rfind(b'"prompt_tokens"', 0, start)
         return block

@@ -81,6 +81,12 @@ _RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _AUDIO_REFERENCE: Final = msgspec.json.Decoder(AudioReference)
 _MESSAGE_FIELDS: Final = frozenset(ChatMessage.__struct_fields__)
 
+_LEGACY_NAMES: Final = {
+    "tools": "functions",
+    "tool_choice": "function_call",
+    "parallel_tool_calls": "functions",  # never given: it is what functions are like
+}
+
 
 def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
     """Translate a checked request. ``body`` is its JSON. Raises InvalidRequest naming the field."""
@@ -126,6 +132,7 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         reasoning_effort=asked.reasoning_effort,
         user=asked.user,
         extras=extras,
+        own_names=_LEGACY_NAMES if legacy else {},
     )
 
 

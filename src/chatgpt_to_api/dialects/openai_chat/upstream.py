@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Ids, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.openai.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
+from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import fixed_sampling, request_object
-from chatgpt_to_api.wire.http import (
-    FixedHeaders,
-    Header,
-    Headers,
-    HttpRequest,
-    ReplyHead,
-    split_url,
-)
+from chatgpt_to_api.wire.http import HttpRequest, ReplyHead
 from chatgpt_to_api.wire.secret import Access
-
-_JSON: Final = ((b"content-type", b"application/json"), (b"accept", b"application/json"))
-_MOST_KNOWN: Final = 1000
-_STREAM: Final = ((b"content-type", b"application/json"), (b"accept", b"text/event-stream"))
 
 
 class ChatUpstream:
     """An OpenAI-compatible server at ``base_url`` (which ends in ``/v1`` or the like).
 
-    ``headers`` go with every call. ``include_usage``: streams of translated requests are asked to
+    ``include_usage``: streams of translated requests are asked to
     report usage; off for servers that refuse the option. Raises ValueError for a bad URL.
     """
 
     dialect = DIALECT
 
-    def __init__(self, base_url: str, *, headers: Headers = (), include_usage: bool = True) -> None:
-        self._origin, path = split_url(base_url)
-        path, _, query = path.partition("?")
-        query = f"?{query}" if query else ""
-        self._chat = f"{path.rstrip('/')}/chat/completions{query}".encode()
-        self._models = f"{path.rstrip('/')}/models{query}".encode()
-        self._headers = tuple(headers)
-        self._for: dict[tuple[int, bool], tuple[Access, FixedHeaders]] = {}
+    def __init__(self, base_url: str, *, include_usage: bool = True) -> None:
+        self._server = OpenAIServer(base_url)
+        self._chat = self._server.target(b"/chat/completions")
         self._include_usage = include_usage
 
     def ignored(self, request: ChatRequest) -> tuple[str, ...]:
@@ -56,7 +39,8 @@ class ChatUpstream:
         """Return the call that asks ``request`` of ``model``."""
         usage = self._include_usage or request.include_usage
         body = request_object(request, model, include_usage=usage)
-        return self._call(msgspec.json.encode(body), access, stream=request.stream)
+        data = msgspec.json.encode(body)
+        return self._server.post_at(self._chat, data, access, stream=request.stream)
 
     def decoder(self, request: ChatRequest, head: ReplyHead) -> ChatReplyDecoder:  # noqa: ARG002  # a reply tells its own shape
         """Return a decoder for a 2xx reply, be it a stream, one object or an error."""
@@ -68,7 +52,7 @@ class ChatUpstream:
 
     def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
         """Return the call that carries a client's own JSON."""
-        return self._call(body, access, stream=stream)
+        return self._server.post_at(self._chat, body, access, stream=stream)
 
     def facts(self, head: ReplyHead, body: bytes) -> WholeFacts:
         """Return what a relayed 2xx reply that came whole says."""
@@ -80,26 +64,4 @@ class ChatUpstream:
 
     def models_request(self, access: Access) -> HttpRequest:
         """Return the call that lists the server's models."""
-        return HttpRequest(
-            b"GET", self._origin, self._models, (*self._auth(access), _JSON[1], *self._headers)
-        )
-
-    def _call(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
-        known = self._for.get((id(access), stream))
-        if known is None or known[0] is not access:
-            known = self._remember(access, stream)
-        return HttpRequest(b"POST", self._origin, self._chat, known[1], body)
-
-    def _remember(self, access: Access, stream: bool) -> tuple[Access, FixedHeaders]:
-        """Make the headers of a credential's calls once; they are the same for each."""
-        if len(self._for) >= _MOST_KNOWN:
-            self._for.clear()
-        kinds = _STREAM if stream else _JSON
-        headers = FixedHeaders((*self._auth(access), *kinds, *self._headers))
-        known = self._for[id(access), stream] = (access, headers)
-        return known
-
-    def _auth(self, access: Access) -> tuple[Header, ...]:
-        if access.token is None:
-            return ()
-        return ((b"authorization", b"Bearer " + access.token.reveal().encode()),)
+        return self._server.get(b"/models", access)
