@@ -796,6 +796,81 @@ def test_an_answer_that_goes_on_with_a_tool_is_not_whole_at_the_end_of_the_body(
     assert_fails(data, "upstream_truncated")
 
 
+PICTURE = {
+    "content_type": "image_asset_pointer",
+    "asset_pointer": "file-service://file-1",
+    "width": 1024,
+    "height": 512,
+}
+SEEN = "![image 1024x512](file-service://file-1)"
+DRAWN = message(
+    "", role="tool", id="t", content={"content_type": "multimodal_text", "parts": [PICTURE]}
+)
+BESIDE = final("", content={"content_type": "multimodal_text", "parts": ["Hel", PICTURE, "lo"]})
+DRAWN_V1 = b'event: delta_encoding\ndata: "v1"\n\n' + b"".join(
+    b"event: delta\ndata: " + json.dumps(operation).encode() + b"\n\n"
+    for operation in (
+        {
+            "p": "",
+            "o": "add",
+            "c": 0,
+            "v": {
+                "message": {
+                    "id": "t",
+                    "author": {"role": "tool"},
+                    "content": {"content_type": "multimodal_text", "parts": []},
+                    "status": "in_progress",
+                },
+                "conversation_id": "c",
+            },
+        },
+        {"p": "/message/content/parts", "o": "append", "v": [{**PICTURE, "asset_pointer": ""}]},
+        {"p": "/message/content/parts/0/asset_pointer", "o": "append", "v": "file-service://"},
+        {"v": "file-1"},
+        {"p": "", "o": "add", "c": 1, "v": final("Hello") | {"conversation_id": "c"}},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (event(DRAWN) + HELLO + DONE, f"Hello\n\n{SEEN}"),
+        (HELLO.replace(b"true", b"null") + event(DRAWN) + DONE, f"Hello\n\n{SEEN}"),
+        (event(DRAWN) + event(DRAWN) + DONE, SEEN),
+        (event(BESIDE) + DONE, f"Hello\n\n{SEEN}"),
+        (event(DRAWN) + event(message("x", role="user", id="u")) + HELLO + DONE, "Hello"),
+        (DRAWN_V1 + DONE, f"Hello\n\n{SEEN}"),
+    ],
+    ids=["before", "after", "alone", "inside", "of history", "v1"],
+)
+def test_a_picture_is_told_where_it_is(data: bytes, text: str) -> None:
+    """Behind the text, once, however the reply is cut."""
+    assert_good(data, text)
+
+
+def test_a_rewritten_answer_keeps_its_pictures() -> None:
+    """A reply that was collected gets the new text, and the picture all the same."""
+    data = event(message("Jello")) + event(DRAWN) + HELLO + DONE
+    assert decode(data).decoder.revised == f"Hello\n\n{SEEN}"
+
+
+def test_an_answer_with_pictures_is_not_continued() -> None:
+    """Its end, which tells of them, would never be said."""
+    cut = final("Hello", metadata={"finish_details": {"type": "max_tokens"}})
+    data = event(DRAWN | {"conversation_id": "c"}) + event(cut | {"conversation_id": "c"}) + DONE
+    assert decode(data).decoder.follow_up() is None
+    assert_good(data, f"Hello\n\n{SEEN}", "length")
+
+
+@pytest.mark.parametrize("pointer", ["", 5, None, "x", "file-service://a)b", "javascript:x"])
+def test_what_points_nowhere_is_not_told(pointer: object) -> None:
+    """Nor may it end the link early."""
+    part = {**PICTURE, "asset_pointer": pointer}
+    value = final("", content={"content_type": "multimodal_text", "parts": ["Hello", part]})
+    assert_good(event(value) + DONE)
+
+
 def test_a_picture_without_text_is_a_failure_that_says_so() -> None:
     """Asking again would give another picture."""
     picture = {

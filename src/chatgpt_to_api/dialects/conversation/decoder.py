@@ -146,7 +146,7 @@ class ConversationDecoder:
     @property
     def revised(self) -> str | None:
         """The whole visible text, where it differs from the joined deltas."""
-        return self._turn.text if self._turn.revised else None
+        return self._turn.text + self._turn.beside if self._turn.revised else None
 
     @property
     def kept_at(self) -> Branch | None:
@@ -476,6 +476,8 @@ class ConversationDecoder:
             self._finish("content_filter")
         elif last is not None:
             self._finish(_FINISH.get(last.flags.finish, "stop"))
+        elif turn.pictures:
+            self._finish("stop")
         elif turn.pictured:
             self._fail(
                 faults.nothing_to_read(
@@ -533,7 +535,8 @@ class ConversationDecoder:
         last = self._turn.last
         # An empty answer is not continued: it would go on being empty, for ever.
         can_go_on = last is not None and last.text and last.flags.id and self.conversation_id
-        if reason == "length" and can_go_on:
+        # Pictures are told with the end, and of this call only.
+        if reason == "length" and can_go_on and not self._turn.pictures:
             self._held_back = True
         else:
             self._ending = self._turn.finish(reason)

@@ -6,6 +6,7 @@ Nothing here raises: a field of a wrong type reads as a missing one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
@@ -32,6 +33,10 @@ TELLING: Final = frozenset(
 """The keys of a message's metadata that are read; most that come say nothing here."""
 
 _BUNDLE: Final = 64
+_MOST_PICTURES: Final = 16
+_POINTER: Final = re.compile(r"[a-z][a-z-]{0,30}://[!-'*-~]{1,500}")
+"""A pointer to an asset; without brackets, which would end the link it is told as."""
+
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -58,7 +63,8 @@ class Flags(msgspec.Struct, frozen=True):
     """What a message says about itself, but for its text.
 
     ``id`` is "" where it has none. ``finish`` is the type of its ``finish_details``, ``complete``
-    its ``is_complete``. ``picture``: it holds something other than text that is meant to be seen.
+    its ``is_complete``. ``picture``: it holds something other than text that is meant to be seen;
+    ``pictures`` are those of it that can be pointed to, each as a link in Markdown.
     """
 
     id: str
@@ -71,6 +77,7 @@ class Flags(msgspec.Struct, frozen=True):
     model: str
     message_type: str | None
     picture: bool
+    pictures: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:
@@ -111,8 +118,25 @@ def read_flags(message: Mapping[str, Any]) -> Flags:
         metadata.get("is_complete") is True,
         model if isinstance(model, str) else "",
         message_type if isinstance(message_type, str) else None,
-        content_type == "multimodal_text" and role in ("tool", "assistant"),
+        picture := content_type == "multimodal_text" and role in ("tool", "assistant"),
+        _pictures(content, metadata) if picture else (),
     )
+
+
+def _pictures(content: object, metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read where the pictures of a message are, and how large."""
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if not isinstance(parts, list) or metadata.get("is_visually_hidden_from_conversation") is True:
+        return ()
+    notes: list[str] = []
+    for part in parts[:_MOST_PICTURES]:
+        pointer = as_text(part.get("asset_pointer")) if isinstance(part, dict) else ""
+        if not _POINTER.fullmatch(pointer):
+            continue
+        width, height = part.get("width"), part.get("height")
+        sized = isinstance(width, int) and isinstance(height, int)
+        notes.append(f"![image {width}x{height}]({pointer})" if sized else f"![image]({pointer})")
+    return tuple(notes)
 
 
 def _kind(

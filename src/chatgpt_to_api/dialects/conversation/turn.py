@@ -65,6 +65,7 @@ class Turn:
         "_events",
         "_hidden",
         "_old",
+        "_pictures",
         "_pieces",
         "_size",
         "_speaker",
@@ -95,6 +96,7 @@ class Turn:
         self._hidden: set[str] = set()
         self._events: list[ChatEvent] = []
         self._pieces: list[str] = []
+        self._pictures: dict[str, tuple[str, ...]] = {}
         self._speaker: Answer | None = None
         self._thinker: Answer | None = None
         self._size = 0
@@ -113,6 +115,8 @@ class Turn:
 
         ``key`` tells messages apart. Raises ReplyTooLong.
         """
+        if flags.pictures and key not in self._old and len(self._pictures) < MAX_MESSAGES:
+            self._pictures[key] = flags.pictures
         if flags.kind is None or (flags.kind == "recap" and self._has_thoughts()):
             self._pass_by(key, flags)
             return None
@@ -193,6 +197,8 @@ class Turn:
         if len(self._hidden) < MAX_MESSAGES:
             self._hidden.add(key)
         if flags.role == "user":
+            if self._speaker is None:
+                self._pictures.clear()  # echoes of history, like the answers below
             for answer in self._answers.values():
                 answer.dropped = answer.dropped or answer.suspect
         elif flags.role in ("assistant", "tool"):
@@ -273,11 +279,28 @@ class Turn:
                 self._say(answer, answer.streamed.end())
 
     def finish(self, reason: FinishReason) -> list[ChatEvent]:
-        """The end of the answer, after everything that was said."""
+        """The end of the answer, after everything that was said and the pictures beside it."""
+        if self._pictures:
+            self._pieces.append(self.beside)
         self._flush()
         self._begin()
         self._events += self._tracker.finish(reason)
         return self.take()
+
+    @property
+    def pictures(self) -> str:
+        """Where the pictures of the answer are, as text; "" where it has none.
+
+        Told at the end: a picture may be named anew until then, and takes no part in the text.
+        """
+        notes = [note for notes in self._pictures.values() for note in notes]
+        return _BETWEEN.join(dict.fromkeys(notes))
+
+    @property
+    def beside(self) -> str:
+        """What the pictures add to the text of the answer."""
+        pictures = self.pictures
+        return _BETWEEN + pictures if pictures and self._speaker is not None else pictures
 
     def _spoken(self) -> list[Answer]:
         return [
