@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
@@ -37,6 +39,9 @@ _BLIND: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "files
 """What the embedded model's server does: it reads text only."""
 
 
+_FIRST_EDITIONS: Final[Mapping[str, int]] = MappingProxyType({})
+
+
 class LocalEndpoint(msgspec.Struct, frozen=True):
     """Where the embedded model answers.
 
@@ -57,13 +62,15 @@ def build_routes(
     in_force: Mapping[str, UpstreamSettings],
     local: LocalEndpoint | None,
     proxies: ProxyRules,
+    editions: Mapping[str, int] = _FIRST_EDITIONS,
 ) -> Routes:
     """Return the routes over the upstreams ``in_force``.
 
-    An embedded model that cannot run here (``local`` is None) is left out.
+    An embedded model that cannot run here (``local`` is None) is left out. ``editions`` tells each
+    upstream from those that had its name before.
     """
     upstreams = [
-        _upstream(name, upstream, local, proxies)
+        structs.replace(_upstream(name, upstream, local, proxies), edition=editions.get(name, 0))
         for name, upstream in in_force.items()
         if upstream.kind != "local" or local is not None
     ]

@@ -565,6 +565,7 @@ class Gateway:
             own=question.caller.own if conversation else None,
             owner=question.exchange.request_id,
             sit_out=sit_out,
+            edition=candidate.upstream.edition,
         )
 
     async def _call(

@@ -130,6 +130,7 @@ class Hider:
             model="",
             deadline=deadline,
             owner="hiding a conversation",
+            edition=job.upstream.edition,
             errand=Errand(job.conversation.credential, task.cancel),
         )
         async with self._pool.lease(ask) as lease:

@@ -154,6 +154,7 @@ async def _fetch(
         model="",
         deadline=deadline,
         owner="model list",
+        edition=upstream.edition,
     )
     async with pool.lease(ask) as lease:
         reply = await client.send(

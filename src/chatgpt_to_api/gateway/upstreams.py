@@ -63,7 +63,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     pictures by URL reach it as data. ``unheard`` names the
     parameters of a relayed body that its server takes without effect. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
-    says is kept free of them.
+    says is kept free of them. ``edition`` tells it from those that had its name before.
     """
 
     name: str
@@ -86,6 +86,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     on_client_gone: Literal["cancel", "drain"] = "cancel"
     continuing: ContinuingRules | None = None
     secrets: tuple[Secret, ...] = ()
+    edition: int = 0
 
     def offers(self, endpoint: str) -> bool:
         """Whether it answers at an endpoint."""

@@ -69,7 +69,8 @@ class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     ``own``: the caller's own token, used instead of the pool's. ``owner`` says for people
     whose lease it is (a request id). ``errand``: this is no request of a client. ``sit_out`` False:
     somebody else can be asked, so a wait for the end of a cool-down is refused at once; for a busy
-    credential it waits all the same.
+    credential it waits all the same. ``edition``: which of the upstreams that had this name one
+    after the other is meant; a credential of one is never lent for the address of another.
     """
 
     upstream: str
@@ -83,6 +84,7 @@ class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     errand: Errand | None = None
     sit_out: bool = True
+    edition: int = 0
 
 
 class Lent(Protocol):

@@ -61,14 +61,25 @@ class Pool:
         self._wall = wall
         self._rng = rng
         self._upstreams: dict[str, UpstreamPool] = {}
+        self._editions: dict[str, int] = {}
+        self._retired: dict[tuple[str, int], UpstreamPool] = {}
         self._closed: list[UpstreamPool] = []
         self._proxies: tuple[Proxy, ...] = ()
         self._listener: StateListener | None = None
 
     # Configuration
 
-    def configure(self, upstream: str, rules: PoolRules) -> None:
-        """Add an upstream, or change the rules of one; running and waiting requests go on."""
+    def configure(
+        self, upstream: str, rules: PoolRules, *, edition: int = 0, linger: float = 0.0
+    ) -> None:
+        """Add an upstream, or change the rules of one; running and waiting requests go on.
+
+        Another ``edition`` is another upstream of that name: the former one is forgotten with
+        ``linger``, and the new one has no credentials yet.
+        """
+        if self._editions.get(upstream, edition) != edition:
+            self.forget(upstream, linger=linger)
+        self._editions[upstream] = edition
         pool = self._upstreams.get(upstream)
         if pool is None:
             pool = self._upstreams[upstream] = UpstreamPool(
@@ -78,9 +89,31 @@ class Pool:
             pool.configure(rules)
         pool.set_proxies(self._proxies)
 
-    def forget(self, upstream: str) -> None:
-        """Remove an upstream: its waiting requests are refused, running ones finish."""
-        pool = self._upstreams.pop(upstream, None)
+    def forget(self, upstream: str, *, linger: float = 0.0) -> None:
+        """Remove an upstream: running requests finish, waiting ones are refused.
+
+        For ``linger`` seconds it still lends to who asks for this edition of it, and only then are
+        those refused that wait: requests that began before it went lose nothing.
+        """
+        pool = self._upstreams.get(upstream)
+        if pool is None:
+            return
+        if self._listener is not None:
+            for credential in pool.shelf.credentials.values():
+                if credential.remarkable:
+                    self._listener(upstream, credential.id, ())
+            self._listener(upstream, "", ())
+        del self._upstreams[upstream]
+        place = (upstream, self._editions.pop(upstream))
+        if linger > 0:
+            self._retired[place] = pool
+            self._timers.call_at(self._timers.time() + linger, lambda: self._close(place))
+        else:
+            pool.close()
+            self._closed.append(pool)
+
+    def _close(self, place: tuple[str, int]) -> None:
+        pool = self._retired.pop(place, None)
         if pool is not None:
             pool.close()
             self._closed.append(pool)
@@ -111,8 +144,10 @@ class Pool:
         known to be refused); each says in words what happens and, where it ends, when.
         """
         pool = self._upstreams.get(ask.upstream)
-        if pool is None:
-            raise not_configured(ask.upstream)
+        if pool is None or self._editions[ask.upstream] != ask.edition:
+            pool = self._retired.get((ask.upstream, ask.edition))
+            if pool is None:
+                raise not_configured(ask.upstream)
         return Lease(pool, ask)
 
     def choice(self, upstream: str) -> bool:
@@ -132,13 +167,14 @@ class Pool:
     def in_flight(self) -> int:
         """How many leases are held."""
         self._closed = [pool for pool in self._closed if pool.in_flight]
-        pools = [*self._upstreams.values(), *self._closed]
+        pools = [*self._upstreams.values(), *self._retired.values(), *self._closed]
         return sum(pool.in_flight for pool in pools)
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a credential."""
-        return sum(pool.queue.waiting for pool in self._upstreams.values())
+        pools = [*self._upstreams.values(), *self._retired.values()]
+        return sum(pool.queue.waiting for pool in pools)
 
     # A person's view and hand
 
@@ -196,8 +232,8 @@ class Pool:
                 pool.restore(kept)
 
     def _changed(self, pool: UpstreamPool, credential: Credential | None) -> None:
-        if self._listener is None:
-            return
+        if self._listener is None or self._upstreams.get(pool.name) is not pool:
+            return  # what a removed upstream still learns is not about the one of its name
         now, wall = self._timers.time(), self._wall()
         if credential is None:
             self._listener(pool.name, "", kept_of_upstream(pool, now, wall))
