@@ -186,3 +186,21 @@ async def test_ten_thousand_tokens_are_replaced_while_the_loop_goes_on(store: St
     beating.cancel()
     assert beats > 10
     assert len(await credentials.of("c")) == 10_000
+
+
+async def test_a_label_changes_and_nothing_else(store: Store) -> None:
+    """Token, order and age stay; an id that is not there does no harm."""
+    credentials = Credentials(store)
+    entries = [TokenEntry(Access(Secret(f"eyJ-{n}"), Secret("user-p")), f"l{n}") for n in range(2)]
+    await credentials.add("up", entries)
+    before = await credentials.of("up")
+    await credentials.relabel("up", before[0].id, "mine")
+    await credentials.relabel("up", "nothing", "mine")
+    first, second = await credentials.of("up")
+    assert second == before[1]
+    assert (first.label, first.id, first.access, first.added) == (
+        "mine",
+        before[0].id,
+        before[0].access,
+        before[0].added,
+    )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from chatgpt_to_api.config.token_text import TokenEntry
@@ -134,6 +135,20 @@ class Credentials:
             return Change(total, removed=removed)
 
         return await self._store.write(change)
+
+    async def relabel(self, upstream: str, id: str, label: str) -> None:
+        """Give one another label; an id that is not there does no harm."""
+
+        def change(connection: Connection) -> None:
+            this = (credentials.c.upstream == upstream, credentials.c.id == id)
+            columns = select(credentials.c.added, credentials.c.sealed)
+            found = connection.execute(columns.where(*this)).one_or_none()
+            if found is not None:
+                stored = self._unseal(upstream, id, found.added, found.sealed)
+                sealed = self._seal(structs.replace(stored, label=label))
+                connection.execute(update(credentials).where(*this).values(sealed=sealed))
+
+        await self._store.write(change)
 
     async def of(self, upstream: str) -> list[StoredCredential]:
         """Return the credentials of ``upstream`` in order. Raises WrongKey if one does not open."""

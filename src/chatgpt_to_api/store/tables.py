@@ -60,6 +60,26 @@ credential_states: Final = Table(
 )
 """What the pool learned of a credential; those given by the configuration have states too."""
 
+managed_upstreams: Final = Table(
+    "managed_upstreams",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Upstreams given at run time; ``sealed`` holds their fields, headers and proxies among them."""
+
+managed_routes: Final = Table(
+    "managed_routes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Routes given at run time, in their order."""
+
 conversations: Final = Table(
     "conversations",
     metadata,
