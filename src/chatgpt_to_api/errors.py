@@ -102,6 +102,14 @@ class Conflict(GatewayError):
     code = "conflict"
 
 
+class PreconditionFailed(GatewayError):
+    """The thing to be changed is not any more what the caller has seen of it."""
+
+    status = 412
+    kind = "invalid_request_error"
+    code = "version_changed"
+
+
 class BodyTooLarge(GatewayError):
     """The request's body is larger than the limit."""
 

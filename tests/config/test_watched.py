@@ -198,3 +198,20 @@ async def test_the_loop_sees_changes_by_itself(watcher: Watcher, path: Path, tak
     with pytest.raises(asyncio.CancelledError):
         await running
     assert taken.contents == [b"one"]
+
+
+async def test_a_followed_file_is_taken_only_when_it_changes(path: Path, taken: Taken) -> None:
+    """What stood there was read by others; a change, a new file and none are news."""
+    watcher = Watcher()
+    path.write_bytes(b"one")
+    watcher.follow(path, taken)
+    for _ in range(3):
+        await watcher.look()
+    assert taken.contents == []
+    path.write_bytes(b"two!")
+    for _ in range(3):
+        await watcher.look()
+    path.unlink()
+    for _ in range(3):
+        await watcher.look()
+    assert taken.contents == [b"two!", None]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from chatgpt_to_api.admin.auth import AdminAuth
@@ -25,6 +24,7 @@ from chatgpt_to_api.admin.body import (
     whole_number,
 )
 from chatgpt_to_api.admin.overrides import Override
+from chatgpt_to_api.admin.routing import Answer, admin_route
 from chatgpt_to_api.admin.tokens import TokenAdmin, unknown_token
 from chatgpt_to_api.chat.needs import Need, Needs
 from chatgpt_to_api.config.token_set import parse_added_tokens, parse_token_set
@@ -34,8 +34,6 @@ from chatgpt_to_api.gateway.explain import Explanation
 from chatgpt_to_api.pool.pool import CredentialView, Pool
 from chatgpt_to_api.store.credentials import Change
 from chatgpt_to_api.wire.secret import Secret
-
-Answer: TypeAlias = Callable[[Request], Awaitable[dict[str, Any]]]
 
 PAGE: Final = 1000
 MOST: Final = 10_000
@@ -98,14 +96,7 @@ class AdminApi:
         ]
 
     def _route(self, path: str, **answers: Answer) -> Route:
-        async def endpoint(request: Request) -> Response:
-            await self._auth.admit(request)
-            method = "GET" if request.method == "HEAD" else request.method
-            body = msgspec.json.encode(await answers[method](request))
-            headers = {"cache-control": "no-store", "content-type": "application/json"}
-            return Response(body, headers=headers)
-
-        return Route(path, endpoint, methods=list(answers))
+        return admin_route(self._auth, path, **answers)
 
     async def status(self, request: Request) -> dict[str, Any]:  # noqa: ARG002
         """Every upstream's pool at a glance, and what is wrong with files."""
@@ -242,8 +233,9 @@ class AdminApi:
             return self._tokens[name]
         if name in self._configured():
             raise Conflict(
-                f"The keys of upstream {name} are not tokens: change them in the configuration "
-                "(the official API key by PATCH /admin/openai).",
+                f"The keys of upstream {name} are not tokens: /admin/credentials changes stored "
+                "keys; those of the configuration are changed there (the official API key by "
+                "PATCH /admin/openai).",
                 code="set_in_configuration",
                 param="upstream",
             )

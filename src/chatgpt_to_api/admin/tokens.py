@@ -1,4 +1,6 @@
-"""Changes to the tokens of one conversation upstream: stored first, then given to the pool.
+"""Changes to the stored credentials of one upstream: stored first, then given to the pool.
+
+They are the tokens of a conversation backend, or API keys beside those of the configuration.
 
 When a change returns it is on the disk and in force. With the command line on a folder that no
 gateway runs on there is no pool: then a change is only stored.
@@ -7,7 +9,8 @@ gateway runs on there is no pool: then a change is only stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
 from chatgpt_to_api.admin.overrides import Override
 from chatgpt_to_api.config.token_text import TokenEntry
@@ -19,7 +22,7 @@ from chatgpt_to_api.wire.secret import Access, Secret
 
 
 class TokenAdmin:
-    """The tokens of ``upstream``. ``puid`` is the PUID cookie of tokens that bring none."""
+    """The stored credentials of ``upstream``. ``puid`` goes with tokens that bring none."""
 
     def __init__(self, store: Store, upstream: str, pool: Pool | None, puid: Override) -> None:
         self.upstream = upstream
@@ -28,6 +31,10 @@ class TokenAdmin:
         self._puid = puid
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Change]] = set()
+        self._stored: Sequence[StoredCredential] = ()
+        self._gone = False
+        self.configured: Sequence[CredentialSpec] = ()
+        """The credentials the configuration gives; they are lent too, and not changed here."""
         self.on_change: Callable[[], None] = lambda: None
         """Told after every change that is stored and in the pool."""
 
@@ -35,11 +42,39 @@ class TokenAdmin:
     async def open(
         cls, store: Store, upstream: str, pool: Pool | None, configured_puid: Secret | None = None
     ) -> TokenAdmin:
-        """Take up the stored tokens: they are in the pool when this returns. Raises WrongKey."""
+        """Take up the stored credentials: the pool lends them on return. Raises WrongKey."""
+        admin = await cls.read(store, upstream, pool, configured_puid)
+        admin.lend()
+        return admin
+
+    @classmethod
+    async def read(
+        cls, store: Store, upstream: str, pool: Pool | None, configured_puid: Secret | None = None
+    ) -> TokenAdmin:
+        """Read the stored credentials, for :meth:`lend`. Raises WrongKey."""
         puid = await Override.load(store, f"puid:{upstream}", configured_puid)
         admin = cls(store, upstream, pool, puid)
-        admin._lend(await admin.of())
+        admin._stored = await admin.of()
         return admin
+
+    def lend(self) -> None:
+        """Let the pool lend what the configuration gives and the store holds."""
+        if self._pool is not None:
+            given = {one.id for one in self.configured}
+            stored = [self._spec(one) for one in self._stored if one.id not in given]
+            self._pool.replace(self.upstream, [*self.configured, *stored])
+
+    @contextlib.asynccontextmanager
+    async def ending(self) -> AsyncIterator[None]:
+        """Hold back changes; once the block was left well there is no such upstream any more."""
+        async with self._lock:
+            yield
+            self._gone = True
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of the stored ones."""
+        return {one.id for one in self._stored}
 
     @property
     def puid(self) -> Secret | None:
@@ -47,7 +82,7 @@ class TokenAdmin:
         return self._puid.value
 
     async def of(self) -> list[StoredCredential]:
-        """Return the stored tokens in order."""
+        """Return the stored credentials in order."""
         return await self._credentials.of(self.upstream)
 
     async def replace(
@@ -59,7 +94,7 @@ class TokenAdmin:
             change, stored = await self._credentials.replace(
                 self.upstream, entries, settings=settings
             )
-            self._lend(stored)
+            self._take(stored)
             return change
 
         return await self._change(replace)
@@ -69,7 +104,7 @@ class TokenAdmin:
 
         async def add() -> Change:
             change = await self._credentials.add(self.upstream, entries)
-            self._lend(await self.of())
+            self._take(await self.of())
             return change
 
         return await self._change(add)
@@ -82,7 +117,7 @@ class TokenAdmin:
             if missing:
                 raise unknown_token(min(missing))
             change = await self._credentials.remove(self.upstream, ids)
-            self._lend(await self.of())
+            self._take(await self.of())
             return change
 
         return await self._change(remove)
@@ -92,9 +127,20 @@ class TokenAdmin:
 
         async def change() -> Change:
             await self._puid.set(puid)
-            stored = await self.of()
-            self._lend(stored)
-            return Change(len(stored))
+            self._take(await self.of())
+            return Change(len(self._stored))
+
+        await self._change(change)
+
+    async def relabel(self, id: str, label: str) -> None:
+        """Give one another name for people. Raises NotFound."""
+
+        async def change() -> Change:
+            if id not in self.ids:
+                raise unknown_token(id)
+            await self._credentials.relabel(self.upstream, id, label)
+            self._take(await self.of())
+            return Change(len(self._stored))
 
         await self._change(change)
 
@@ -103,6 +149,12 @@ class TokenAdmin:
 
         async def run() -> Change:
             async with self._lock:
+                if self._gone:
+                    raise NotFound(
+                        f"There is no upstream {self.upstream!r} any more.",
+                        code="upstream_not_found",
+                        param="upstream",
+                    )
                 return await work()
 
         task = asyncio.create_task(run())
@@ -110,10 +162,11 @@ class TokenAdmin:
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    def _lend(self, stored: Sequence[StoredCredential]) -> None:
-        """Let the pool lend what the store holds."""
+    def _take(self, stored: Sequence[StoredCredential]) -> None:
+        """Let the pool lend what the store holds now."""
+        self._stored = stored
+        self.lend()
         if self._pool is not None:
-            self._pool.replace(self.upstream, [self._spec(one) for one in stored])
             self.on_change()
 
     def _spec(self, stored: StoredCredential) -> CredentialSpec:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from chatgpt_to_api.admin.routes import AdminApi
+from starlette.routing import Route
+
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.conversation import door as conversation_door
@@ -39,7 +41,7 @@ def open_front(
     keys: ClientKeys,
     origins: AllowedOrigins,
     overview: Overview,
-    admin: AdminApi,
+    admin: Sequence[Route],
     prove_admin: ProveAdmin,
 ) -> ServerFront:
     """Build it."""
@@ -76,7 +78,7 @@ def open_front(
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     site = Site(overview, gatekeeper, _description)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
-    programs = [*site.routes(), *admin.routes(), *siblings.routes()]
+    programs = [*site.routes(), *admin, *siblings.routes()]
     has_program = claimed(programs)
     return ServerFront(
         doors=Doors(entries),

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from chatgpt_to_api.admin.auth import AdminAuth
+from chatgpt_to_api.admin.credentials import CredentialApi
+from chatgpt_to_api.admin.model_routes import ModelRouteApi
 from chatgpt_to_api.admin.overrides import Override
 from chatgpt_to_api.admin.password import AdminPassword
 from chatgpt_to_api.admin.routes import AdminApi
-from chatgpt_to_api.admin.tokens import TokenAdmin
+from chatgpt_to_api.admin.settings import SettingsApi
+from chatgpt_to_api.admin.upstreams import UpstreamApi
 from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
 from chatgpt_to_api.assembly.front import open_front
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.assembly.in_force import InForce
 from chatgpt_to_api.assembly.lists import take_up_tokens, watch_lists
 from chatgpt_to_api.assembly.overview import GatewayOverview
+from chatgpt_to_api.assembly.running import RunningConfiguration
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.config.load import Loaded
+from chatgpt_to_api.config.sources import CONFIG_NAME
 from chatgpt_to_api.config.watched import Watcher
-from chatgpt_to_api.gateway.build import pool_rules
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.explain import Explanation, explain
 from chatgpt_to_api.gateway.routes import Routes
@@ -32,6 +37,7 @@ from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.origins import AllowedOrigins, same_origin
 from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.lock import FolderLock
+from chatgpt_to_api.store.managed import ManagedEntries
 from chatgpt_to_api.store.opening import open_store
 from chatgpt_to_api.store.secrets import key_file_warning
 from chatgpt_to_api.store.states import CredentialStates, StateWriter
@@ -45,6 +51,7 @@ class Assembly:
 
     password: AdminPassword
     front: ServerFront
+    running: RunningConfiguration
 
     def __init__(self, loaded: Loaded, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         settings = loaded.settings
@@ -66,6 +73,13 @@ class Assembly:
             wall=time.time,
             on_record=request_log(settings.log.level),
         )
+        self.in_force = InForce(
+            settings,
+            self.pool,
+            self.gateway,
+            self.embedded,
+            lambda: self.overview.refresh_soon(),
+        )
         self.overview = GatewayOverview(
             self.gateway,
             self.pool,
@@ -74,39 +88,54 @@ class Assembly:
             lambda: self.in_force.upstreams,
             born=int(time.time()),
         )
-        self.in_force = InForce(
-            settings, self.pool, self.gateway, self.embedded, self.overview.refresh_soon
-        )
-        self.tokens: dict[str, TokenAdmin] = {}
         self.states = StateWriter(CredentialStates(store))
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take_up(self) -> Override:
-        """Bring stored and configured credentials and the upstreams in force.
+    async def take_up(self, loaded: Loaded, read_again: Callable[[], Loaded]) -> Override:
+        """Bring stored and configured credentials, upstreams and routes in force.
 
         Returns the official key that holds. Raises ModelUnavailable if the embedded model is all
         there would be, and cannot be fetched.
         """
         watch_lists(self.watcher, self.settings, self.keys, self.pool)
-        for name, upstream in self.settings.conversation_upstreams.items():
-            self.pool.configure(name, pool_rules(upstream, self.settings))
-            self.tokens[name] = await TokenAdmin.open(self.store, name, self.pool, upstream.puid)
-        await take_up_tokens(
-            self.watcher, self.settings, self.store, self.tokens[self.settings.token_upstream]
-        )
-        for admin in self.tokens.values():
-            admin.on_change = self.in_force.apply
         official = await Override.load(
             self.store, "official_api_key", self.settings.tokens.official_api_key
         )
         self.in_force.official = official.value
-        wanted = self.in_force.wanted()
-        if any(upstream.kind == "local" for upstream in wanted.values()):
-            await self.embedded.prepare(alone=len(wanted) == 1)
-        self.in_force.apply()
+        self.running = RunningConfiguration(
+            loaded,
+            await ManagedEntries(self.store).load(),
+            self.in_force,
+            self.store,
+            self.pool,
+            read_again,
+        )
+        await self.running.start()
+        home = self.in_force.tokens[self.settings.token_upstream]
+        await take_up_tokens(self.watcher, self.settings, self.store, home)
+        upstreams = self.in_force.upstreams
+        if any(upstream.kind == "local" for upstream in upstreams.values()):
+            await self.embedded.prepare(alone=len(upstreams) == 1)
+            self.in_force.apply()
         self.pool.restore(await CredentialStates(self.store).load())
         self.pool.on_state(self.states.submit)
+        self._follow_file()
         return official
+
+    def _follow_file(self) -> None:
+        """Read the configuration again whenever its file changes."""
+
+        async def take(content: bytes | None) -> Sequence[str]:  # noqa: ARG001  # read with the rest
+            await self.running.reload()
+            return ()  # what is wrong with it is told by the configuration itself
+
+        file = self.settings.config_file or Path(self.settings.data_dir, CONFIG_NAME)
+        self.watcher.follow(Path(file), take)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the configuration and with watched files, a line each."""
+        return [*self.running.warnings, *self.watcher.warnings]
 
     async def open_doors(self, lock: FolderLock, official: Override) -> None:
         """Build the server's front."""
@@ -119,19 +148,35 @@ class Assembly:
             run_key=Secret(lock.run_key),
             page_allowed=lambda origin, host: same_origin(origin, host) or origin in origins,
         )
-        admin = AdminApi(
+        running, in_force = self.running, self.in_force
+        upstreams = UpstreamApi(auth, running, self.pool, lambda: in_force.upstreams)
+        credentials = CredentialApi(
+            auth,
+            running,
+            self.pool,
+            lambda: in_force.upstreams,
+            in_force.tokens,
+            in_force.keys,
+            self.states.flush,
+        )
+        rest = AdminApi(
             auth=auth,
             pool=self.pool,
-            tokens=self.tokens,
-            configured=lambda: [
-                name for name, u in self.in_force.upstreams.items() if u.kind == "openai"
-            ],
+            tokens=in_force.tokens,
+            configured=lambda: [n for n, u in in_force.upstreams.items() if u.kind == "openai"],
             official_key=official,
-            use_official_key=self.in_force.use_official_key,
+            use_official_key=in_force.use_official_key,
             saved=self.states.flush,
-            warnings=lambda: self.watcher.warnings,
+            warnings=lambda: self.warnings,
             explain=self._explain,
         )
+        admin = [
+            *rest.routes(),
+            *upstreams.routes(),
+            *ModelRouteApi(auth, running).routes(),
+            *credentials.routes(),
+            *SettingsApi(auth, running, lambda: self.warnings).routes(),
+        ]
         self.front = open_front(
             self.settings,
             gateway=self.gateway,
@@ -151,11 +196,18 @@ class Assembly:
 
     def background(self) -> None:
         """Begin what runs beside the requests."""
-        for work in (self.watcher.run(), self.overview.keep_fresh()):
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._run(self.watcher.run())
+        self._run(self.overview.keep_fresh())
         self.states.start()
+
+    def reload_soon(self) -> None:
+        """Have the configuration read again."""
+        self._run(self.running.reload())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Stop everything that runs; what waits to be written is written."""
@@ -170,15 +222,18 @@ class Assembly:
 
 
 @contextlib.asynccontextmanager
-async def assemble(loaded: Loaded, lock: FolderLock) -> AsyncIterator[Assembly]:
+async def assemble(
+    loaded: Loaded, lock: FolderLock, read_again: Callable[[], Loaded]
+) -> AsyncIterator[Assembly]:
     """Build a whole gateway on a locked data folder; leaving the block stops and closes it all.
 
-    Raises StoreError, or ModelUnavailable if the embedded model is all there would be.
+    ``read_again`` reads the configuration as ``loaded`` was read. Raises StoreError, or
+    ModelUnavailable if the embedded model is all there would be.
     """
     async with open_store(loaded.settings) as store:
         assembly = Assembly(loaded, store, asyncio.get_running_loop())
         try:
-            official = await assembly.take_up()
+            official = await assembly.take_up(loaded, read_again)
             await assembly.open_doors(lock, official)
             assembly.background()
             yield assembly
@@ -204,5 +259,5 @@ def warnings_of(loaded: Loaded, assembly: Assembly) -> list[str]:
     if assembly.embedded.missing:
         found.append(assembly.embedded.missing)
     # Last, for there may be one for every line of a file, and the start shows only the first few.
-    found += [*loaded.warnings, *assembly.watcher.warnings]
+    found += assembly.warnings
     return found

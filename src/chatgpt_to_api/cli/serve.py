@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chatgpt_to_api.cli.exits import CODES, Exit, stop
-from chatgpt_to_api.cli.options import Config, DataDir, new_app, settings
+from chatgpt_to_api.cli.options import Config, DataDir, load_settings, new_app, settings
 
 if TYPE_CHECKING:
     from chatgpt_to_api.assembly.gateway import Assembly
@@ -48,14 +49,13 @@ def serve(
     Everything it needs to know can stand in the environment, a .env file, or config.toml in the
     data folder; chatgpt-to-api config show tells every setting.
     """
-    loaded = settings(
-        config,
-        data_dir,
-        server__host=host,
-        server__port=port,
-        log__level="debug" if verbose else None,
-        log__format=log_format,
-    )
+    options = {
+        "server__host": host,
+        "server__port": port,
+        "log__level": "debug" if verbose else None,
+        "log__format": log_format,
+    }
+    loaded = settings(config, data_dir, **options)
     with _without_rich():
         from chatgpt_to_api.telemetry.logs import configure_logs
     from chatgpt_to_api.local_model.errors import ModelUnavailable
@@ -65,7 +65,8 @@ def serve(
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
     loop = new_event_loop()
     try:
-        loop.run_until_complete(_serve(loaded))
+        again = partial(load_settings, config, data_dir, **options)
+        loop.run_until_complete(_serve(loaded, again))
     except (StoreError, CannotListen, ModelUnavailable) as error:
         stop(Exit.UNAVAILABLE, str(error))
     except KeyboardInterrupt:  # before the server took over the signals
@@ -91,7 +92,7 @@ def _without_rich() -> Iterator[None]:
         del absent["rich"]
 
 
-async def _serve(loaded: Loaded) -> None:
+async def _serve(loaded: Loaded, read_again: Callable[[], Loaded]) -> None:
     from pathlib import Path
 
     from chatgpt_to_api.assembly.gateway import assemble
@@ -104,9 +105,10 @@ async def _serve(loaded: Loaded) -> None:
         sockets = bind(server.host, server.port)
         port = sockets[0].getsockname()[1]
         try:
-            async with assemble(loaded, lock) as assembly:
+            async with assemble(loaded, lock, read_again) as assembly:
 
                 def started() -> None:
+                    _reload_on_hangup(assembly)
                     lock.announce(
                         _url("127.0.0.1" if _anywhere(server.host) else server.host, port)
                     )
@@ -119,6 +121,20 @@ async def _serve(loaded: Loaded) -> None:
         finally:
             for sock in sockets:
                 sock.close()
+
+
+def _reload_on_hangup(assembly: Assembly) -> None:
+    """Let SIGHUP have the configuration read again, as daemons do.
+
+    On a terminal it means that the terminal is gone, and ends the gateway as ever.
+    """
+    import asyncio
+    import signal
+
+    if sys.stdin is None or not sys.stdin.isatty():
+        with contextlib.suppress(AttributeError, NotImplementedError):  # Windows has none
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, assembly.reload_soon)
 
 
 def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:

@@ -85,7 +85,7 @@ def load(
     built["routes"] = read_routes(reading, built["upstreams"])
     _warn_of_unknown_variables(reading)
     if reading.problems:
-        raise ConfigError(reading.problems)
+        raise ConfigError([str(problem) for problem in reading.problems])
     return Loaded(Settings(**built), reading.origins, tuple(reading.warnings))
 
 

@@ -7,16 +7,38 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from chatgpt_to_api.config.catalogue import Setting, describe
 from chatgpt_to_api.config.checks import CHECKS
 from chatgpt_to_api.config.sources import DEFAULT, Found, References, Variables
-from chatgpt_to_api.config.values import from_text, from_toml
+from chatgpt_to_api.config.values import Resolve, from_text, from_toml
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with one value: the name it has where it stands, and what was expected.
+
+    ``place`` is the file it stands in, "" for a variable, an option, or what was sent.
+    """
+
+    key: str
+    what: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key} (in {self.place}): {self.what}" if self.place else self.message
+
+    @property
+    def message(self) -> str:
+        """The problem without the place."""
+        return f"{self.key}: {self.what}"
 
 
 class Reading:
     """Reads single values and keeps what went wrong, so that one error can tell all of it.
 
     ``file`` is the configuration file, None where there is none, and ``toml`` what it holds.
+    ``origin`` says where the tables come from if not from it, and ``resolve`` reads their secrets.
     """
 
     def __init__(
@@ -26,6 +48,9 @@ class Reading:
         file: Path | None,
         toml: Mapping[str, Any],
         folder: Path,
+        *,
+        origin: str = "",
+        resolve: Resolve | None = None,
     ) -> None:
         self.variables = variables
         self.options = options
@@ -33,10 +58,12 @@ class Reading:
         self.toml = toml
         self.folder = folder
         """What a relative path in the file is relative to."""
-        self.problems: list[str] = []
+        self.origin = origin or str(file)
+        """The origin of what the tables give."""
+        self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.origins: dict[str, str] = {}
-        self._references = References(variables, folder)
+        self._resolve = resolve or References(variables, folder).resolve
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return a table of the file, empty where there is none or something else stands there."""
@@ -59,8 +86,8 @@ class Reading:
             if found is not None:
                 value, origin = from_text(found.text, setting.type), found.origin
             elif setting.name in table:
-                value = from_toml(table[setting.name], setting.type, self._references.resolve)
-                origin = str(self.file)
+                value = from_toml(table[setting.name], setting.type, self._resolve)
+                origin = self.origin
             else:
                 self.origins[key] = DEFAULT
                 return setting.default
@@ -79,11 +106,11 @@ class Reading:
 
     def problem(self, variable: str, what: str) -> None:
         """Note what is wrong with a variable or an option."""
-        self.problems.append(f"{variable}: {what}")
+        self.problems.append(Problem(variable, what))
 
     def file_problem(self, key: str, what: str) -> None:
-        """Note what is wrong with a key of the configuration file."""
-        self.problems.append(f"{key} (in {self.file}): {what}")
+        """Note what is wrong with a key of the tables."""
+        self.problems.append(Problem(key, what, str(self.file or "")))
 
     def unknown_key(self, key: str, known: Iterable[str]) -> None:
         """Note a key of the file that means nothing, with the known one it is most like."""

@@ -60,7 +60,7 @@ def rows(loaded: Loaded) -> list[Row]:
                 f"routes[{place}]",
                 (),
                 shown_route(route),
-                loaded.origins["routes"],
+                loaded.origins.get(f"routes[{place}]", loaded.origins["routes"]),
                 (RouteSettings.__doc__ or "").partition(": ")[2],
                 "a table",
                 "",

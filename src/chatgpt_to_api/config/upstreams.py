@@ -40,20 +40,20 @@ def read_upstreams(
     default = UpstreamSettings(CONVERSATION)
     # What only variables make comes after the file's own, whose order means something.
     for name in [*written, *(name for name in (CONVERSATION, OPENAI) if name not in written)]:
-        upstream = _read(reading, name, written.get(name, {}))
+        upstream = read_table(reading, name, written.get(name, {}))
         if upstream is None:
             continue
         if name == CONVERSATION == upstream.kind:
             default = upstream
         _warn_of_idle_history(reading, name, upstream)
-        addressed = _addressed(reading, name, upstream, server)
+        addressed = with_address(reading, name, upstream, server)
         if addressed is not None:
             found[name] = addressed
     _warn_of_idle_variables(reading, found)
     return found, replace(default, base_url=default.base_url or OFFICIAL_CONVERSATION_URL)
 
 
-def _read(reading: Reading, name: str, table: object) -> UpstreamSettings | None:
+def read_table(reading: Reading, name: str, table: object) -> UpstreamSettings | None:
     """Read one upstream, whose table may be empty; None if it is not even one."""
     where = f"upstreams.{name}"
     try:
@@ -70,7 +70,7 @@ def _read(reading: Reading, name: str, table: object) -> UpstreamSettings | None
         expected = describe(_FIELDS["kind"].type)
         reading.file_problem(f"{where}.kind", f"expected {expected}; {got}")
         return None
-    reading.origins[f"{where}.kind"] = str(reading.file) if "kind" in table else DEFAULT
+    reading.origins[f"{where}.kind"] = reading.origin if "kind" in table else DEFAULT
     fields = [f for f in _FIELDS.values() if f.name != "kind" and kind in (f.kinds or _KINDS)]
     for name_there in sorted(table.keys() - {"kind"} - {f.name for f in fields}):
         if name_there in _FIELDS:
@@ -100,7 +100,7 @@ def _outside(reading: Reading, field: Setting, name: str, kind: str) -> Found | 
     return None
 
 
-def _addressed(
+def with_address(
     reading: Reading, name: str, upstream: UpstreamSettings, server: ServerSettings
 ) -> UpstreamSettings | None:
     """Return the upstream with its base URL checked and tidied, None if it has none."""
@@ -114,7 +114,7 @@ def _addressed(
         return None
     problem: Callable[[str, str], None] = reading.problem
     where = reading.origins[key].rpartition(" ")[2]
-    if reading.origins[key] == str(reading.file):
+    if reading.origins[key] == reading.origin:
         where, problem = key, reading.file_problem
     try:
         tidy = conversation_url if upstream.kind == CONVERSATION else openai_url

@@ -56,6 +56,12 @@ class Watcher:
         """Watch one more file, which need not exist."""
         self._files.append(_File(path, apply))
 
+    def follow(self, path: Path, apply: Apply) -> None:
+        """Watch a file whose content as it stands now is in force already."""
+        file = _File(path, apply)
+        file.seen = file.taken = _signature(path)
+        self._files.append(file)
+
     @property
     def warnings(self) -> list[str]:
         """What is wrong with the files at present, one line each, for start-up and admins."""

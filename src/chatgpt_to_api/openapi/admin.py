@@ -24,7 +24,7 @@ from chatgpt_to_api.openapi.structs import Structs
 from chatgpt_to_api.pool.contract import CredentialView, UpstreamView
 
 _PASSWORD: Final = ("adminPassword", "adminPasswordBearer")
-_ERRORS: Final = (400, 401, 403, 404, 405, 408, 409, 413, 429, 431, 500, 503)
+_ERRORS: Final = (400, 401, 403, 404, 405, 408, 409, 412, 413, 429, 431, 500, 503)
 _UPSTREAM: Final = in_query("upstream", "Which upstream's; without it the first conversation one.")
 
 
@@ -78,9 +78,9 @@ def paths() -> dict[str, dict[str, Operation]]:
     message, counted = ref("Message"), ref("Counted")
     deleted = record({}, id=STRING, ids=array(STRING, minItems=1))
     found = {
-        "/admin/status": {"get": _does("Every upstream at a glance", ref("AdminStatus"))},
+        "/admin/status": {"get": administers("Every upstream at a glance", ref("AdminStatus"))},
         "/admin/explain": {
-            "get": _does(
+            "get": administers(
                 "Where a model's name leads, and why",
                 ref("Explanation"),
                 parameters=[
@@ -93,10 +93,10 @@ def paths() -> dict[str, dict[str, Operation]]:
             )
         },
         "/admin/tokens": {
-            "get": _does("List the tokens", ref("Tokens"), parameters=[_UPSTREAM, *pages]),
-            "patch": _does("Replace the tokens", counted, ref("TokenSet"), [_UPSTREAM]),
-            "post": _does("Add tokens", counted, ref("TokenSet"), [_UPSTREAM]),
-            "delete": _does(
+            "get": administers("List the tokens", ref("Tokens"), parameters=[_UPSTREAM, *pages]),
+            "patch": administers("Replace the tokens", counted, ref("TokenSet"), [_UPSTREAM]),
+            "post": administers("Add tokens", counted, ref("TokenSet"), [_UPSTREAM]),
+            "delete": administers(
                 "Remove one token, several, or all",
                 counted,
                 deleted,
@@ -105,22 +105,22 @@ def paths() -> dict[str, dict[str, Operation]]:
             ),
         },
         "/admin/tokens/reset": {
-            "post": _does("End every cool-down", message, parameters=[_UPSTREAM])
+            "post": administers("End every cool-down", message, parameters=[_UPSTREAM])
         },
         "/admin/tokens/{id}": {
-            "get": _does("Show a token", ref("Token"), parameters=one),
-            "delete": _does("Remove a token", counted, parameters=one),
+            "get": administers("Show a token", ref("Token"), parameters=one),
+            "delete": administers("Remove a token", counted, parameters=one),
         },
         "/admin/password": {
-            "patch": _does("Change the password", message, record({"password": STRING}))
+            "patch": administers("Change the password", message, record({"password": STRING}))
         },
         "/admin/puid": {
-            "patch": _does(
+            "patch": administers(
                 "Change the PUID", message, record({"puid": nullable(STRING)}), [_UPSTREAM]
             )
         },
         "/admin/openai": {
-            "patch": _does(
+            "patch": administers(
                 "Change the official API key",
                 message,
                 record({"official_api_key": nullable(STRING)}),
@@ -129,11 +129,13 @@ def paths() -> dict[str, dict[str, Operation]]:
     }
     for word in ("reset", "disable", "enable"):
         summary = f"{word.capitalize()} a token"
-        found[f"/admin/tokens/{{id}}/{word}"] = {"post": _does(summary, message, parameters=one)}
+        found[f"/admin/tokens/{{id}}/{word}"] = {
+            "post": administers(summary, message, parameters=one)
+        }
     return found
 
 
-def _does(
+def administers(
     summary: str,
     shown: Schema,
     body: Schema | None = None,
@@ -141,6 +143,7 @@ def _does(
     *,
     body_required: bool = True,
 ) -> Operation:
+    """Return an operation that wants the admin password."""
     return Operation(
         summary=summary,
         tag="Administration",

@@ -25,6 +25,7 @@ _MEANINGS: Final = {
     405: "The path does not take this method.",
     408: "The request did not come whole in time.",
     409: "It does not fit what is there.",
+    412: "Somebody else changed it since.",
     413: "The body is too large.",
     422: "The request is well-formed and wrong.",
     429: "Everything is busy or resting; `Retry-After` says when to come back.",
