@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from chatgpt_to_api.chat.request import (
     Image,
     JsonFormat,
     Message,
+    Role,
     Text,
     Tool,
     ToolCall,
@@ -246,3 +248,9 @@ def test_nothing_of_a_prompt_is_left_out() -> None:
         model="m", messages=plain.messages, json=JsonFormat({"type": "object"})
     )
     assert prompt_tokens(with_schema, words) > counts[0]
+
+
+@pytest.mark.parametrize("role", get_args(Role))
+def test_a_roles_name_is_one_token(role: str) -> None:
+    """So it is not counted again for each message."""
+    assert O200K(role) == CL100K(role) == 1
