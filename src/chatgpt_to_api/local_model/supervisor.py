@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import socket
 import sys
@@ -193,6 +194,10 @@ class LocalModel:
             self._on_state(state)
 
 
+_REMARK: Final = re.compile(r"[\d.]+ [DIW] ")
+"""A line of llama.cpp's own log that tells of no error: none of them is why a child ended."""
+
+
 async def _listen(stream: asyncio.StreamReader, last: deque[str]) -> None:
     """Read what the child says until it ends: to our log, and the last lines kept."""
     while True:
@@ -204,7 +209,8 @@ async def _listen(stream: asyncio.StreamReader, last: deque[str]) -> None:
             return
         text = line.decode("utf-8", "replace").strip()
         if text:
-            last.append(text)
+            if not _REMARK.match(text):
+                last.append(text)
             log.debug("embedded model said", line=text)
 
 
