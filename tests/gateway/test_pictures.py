@@ -15,8 +15,8 @@ from chatgpt_to_api.dialects.openai_chat.door import DOOR, ChatAsked
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.delivery import Delivery
-from chatgpt_to_api.gateway.engine import Question
 from chatgpt_to_api.gateway.pictures import MAX_PICTURE, MAX_PICTURES, MAX_TOGETHER, Pictures
+from chatgpt_to_api.gateway.question import Question
 from chatgpt_to_api.telemetry.records import RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.wire.addresses import is_public

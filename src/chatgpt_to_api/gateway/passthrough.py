@@ -29,7 +29,8 @@ from chatgpt_to_api.wire.http import Headers
 from chatgpt_to_api.wire.secret import MASK, Access
 
 if TYPE_CHECKING:
-    from chatgpt_to_api.gateway.engine import Gateway, Question
+    from chatgpt_to_api.gateway.engine import Gateway
+    from chatgpt_to_api.gateway.question import Question
     from chatgpt_to_api.pool.contract import Granted
     from chatgpt_to_api.transport.reply import Reply
 

@@ -14,7 +14,7 @@ from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.http import HttpRequest, split_url
 
 if TYPE_CHECKING:
-    from chatgpt_to_api.gateway.engine import Question
+    from chatgpt_to_api.gateway.question import Question
 
 MAX_PICTURE: Final = 20 * 1024 * 1024
 """Largest picture, bytes."""

@@ -15,7 +15,8 @@ from chatgpt_to_api.wire.json_object import with_defaults
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.delivery import Delivery
-    from chatgpt_to_api.gateway.engine import Gateway, Question
+    from chatgpt_to_api.gateway.engine import Gateway
+    from chatgpt_to_api.gateway.question import Question
     from chatgpt_to_api.gateway.upstreams import Candidate
     from chatgpt_to_api.pool.contract import Granted
     from chatgpt_to_api.transport.reply import Reply

@@ -25,8 +25,9 @@ from chatgpt_to_api.wire.json_object import with_defaults
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.continuing import ContinuedChat
-    from chatgpt_to_api.gateway.engine import Gateway, Question
+    from chatgpt_to_api.gateway.engine import Gateway
     from chatgpt_to_api.gateway.part import Part
+    from chatgpt_to_api.gateway.question import Question
     from chatgpt_to_api.gateway.upstreams import Candidate
     from chatgpt_to_api.pool.contract import Granted
     from chatgpt_to_api.transport.reply import Reply

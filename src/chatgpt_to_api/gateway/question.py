@@ -1,0 +1,189 @@
+"""One request of one client, as it goes through the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import structs
+
+from chatgpt_to_api.chat.prefix import DigestedChat
+from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
+from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, UpstreamFault
+from chatgpt_to_api.emulation.features import TOLD, Emulated
+from chatgpt_to_api.emulation.prompt import needed
+from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.delivery import Delivery
+from chatgpt_to_api.gateway.endpoints import CHAT
+from chatgpt_to_api.gateway.exchange import Exchange
+from chatgpt_to_api.gateway.part import Part, summed
+from chatgpt_to_api.gateway.routes import NOWHERE, Routes
+from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
+from chatgpt_to_api.pool.contract import Granted
+from chatgpt_to_api.telemetry.records import RequestRecord
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.engine import Gateway
+
+DRAIN: Final = 60.0
+"""How long a call of an ``on_client_gone = "drain"`` upstream is read on for nobody, seconds."""
+
+
+class Errand(Protocol):
+    """Carries a request through without decoding it."""
+
+    def candidates(self, routes: Routes) -> Sequence[Candidate]:
+        """Who may answer, best first. Raises GatewayError."""
+        ...
+
+    async def call(
+        self, gateway: Gateway, question: Question, candidate: Candidate, lease: Granted
+    ) -> UpstreamFault | None:
+        """Call one upstream once and hand its reply on. Raises TransportError."""
+        ...
+
+
+class Question:
+    """What one request carries through the engine. Times are loop times."""
+
+    __slots__ = (
+        "_digested",
+        "_request",
+        "_requests",
+        "asked",
+        "caller",
+        "deadline",
+        "delivery",
+        "draining",
+        "errand",
+        "exchange",
+        "gone",
+        "parts",
+        "path",
+        "prompts",
+        "queue_until",
+        "read_timeout",
+        "record",
+        "showing",
+        "task",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        caller: Caller,
+        delivery: Delivery,
+        record: RequestRecord,
+        limits: LimitSettings,
+        now: float,
+        task: asyncio.Task[object],
+    ) -> None:
+        self.exchange = exchange
+        self.asked = asked
+        self.caller = caller
+        self.delivery = delivery
+        self.record = record
+        self.deadline = now + limits.request_deadline
+        self.queue_until = min(now + limits.queue_wait, self.deadline)
+        self.read_timeout = limits.read_timeout
+        self.path = NOWHERE
+        self.task = task
+        self.errand: Errand | None = None
+        self.gone = False
+        self.parts: list[Part] = []
+        self.prompts = 1
+        """How many prompts are answered, each as often as the others."""
+        self._request: ChatRequest | None = None
+        self._requests: dict[int, ChatRequest] = {}
+        self._digested: DigestedChat | None = None
+        self.showing: asyncio.Lock | None = None
+        """Held while linked pictures are fetched."""
+        self.draining = 0
+        """Running calls of upstreams that are to be read to their end though nobody listens."""
+
+    def bound(self, route: RouteSettings, limits: LimitSettings) -> None:
+        """Let a route's own times hold instead of the usual limits."""
+        if route.queue_wait is not None:
+            self.queue_until += route.queue_wait - limits.queue_wait
+        if route.request_deadline is not None:
+            self.deadline += route.request_deadline - limits.request_deadline
+        if route.read_timeout is not None:
+            self.read_timeout = route.read_timeout
+        self.queue_until = min(self.queue_until, self.deadline)
+
+    def tries(self, candidate: Candidate, lease: Granted) -> None:
+        """A candidate is called now."""
+        self.record.attempts += 1
+        self.record.upstream = candidate.upstream.name
+        self.record.credential = lease.credential.label
+        self.delivery.asked_of(candidate.headers, self.record.attempts)
+        if self.caller.admin:
+            self.delivery.show_credential(lease.credential.label)
+
+    @property
+    def split(self) -> bool:
+        """Whether several choices are asked for one by one."""
+        return len(self.parts) > 1
+
+    def request(self, choice: int = 0) -> ChatRequest:
+        """The canonical request of one part, decoded once. Raises InvalidRequest."""
+        if self.prompts > 1:
+            return self._of_prompt(choice // (self.asked.n // self.prompts))
+        if self._request is None:
+            request = self.asked.request()
+            self._request = structs.replace(request, n=1) if self.split else request
+        return self._request
+
+    def _of_prompt(self, prompt: int) -> ChatRequest:
+        request = self._requests.get(prompt)
+        if request is None:
+            assert isinstance(self.asked, AsksPrompts)
+            request = structs.replace(self.asked.request_of(prompt), n=1)
+            self._requests[prompt] = request
+        return request
+
+    def replace(self, asked: Asked) -> None:
+        """Go on with a request that says the same in another way."""
+        self.asked = asked
+        self._request = None
+
+    def digested(self, choice: int = 0) -> DigestedChat:
+        """The digests of the chat's beginnings, read once. Raises InvalidRequest."""
+        if self.prompts > 1:
+            return DigestedChat(self.request(choice).messages)
+        if self._digested is None:
+            self._digested = DigestedChat(self.request().messages)
+        return self._digested
+
+    def needs(self, upstream: ConfiguredUpstream) -> bool:
+        """Whether something has to be emulated for this request at ``upstream``."""
+        return bool(upstream.emulates and needed(self.request(), upstream.emulates))
+
+    def at_once(self, upstream: ConfiguredUpstream) -> bool:
+        """Whether ``upstream`` gives all choices in answer to one call."""
+        door = self.delivery.door
+        if door.endpoint == CHAT or door.dialect not in upstream.relays:
+            return self.prompts == 1 and not upstream.one_choice
+        one_each = self.asked.n == self.prompts
+        return (one_each or upstream.can("n") == "native") and not self.needs(upstream)
+
+    def usage(self) -> Usage | None:
+        """What the parts' answers cost together, as far as is known."""
+        return summed(self.parts, self.prompts)
+
+    def emulated(self, needs: Set[Emulated]) -> list[Emulated]:
+        """What is emulated where an upstream ``needs`` it, in the order it is always told."""
+        several = self.split and self.asked.n > self.prompts
+        return [name for name in TOLD if name in needs or (name == "n" and several)]
+
+    def client_gone(self) -> None:
+        """The client went away: stop whatever is being done for it, at once."""
+        self.gone = True
+        if self.draining:
+            self.task.get_loop().call_later(DRAIN, self.task.cancel)
+        else:
+            self.task.cancel()
