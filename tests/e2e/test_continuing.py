@@ -532,3 +532,28 @@ async def test_hiding_after_use_gives_way_to_a_client(rigged: Rigging) -> None:
         assert not any(tree.visible for tree in backend.trees.values())
         assert hiding[0].path.startswith("/backend-api/conversation/conversation-")
         assert {seen.token for seen in hiding} == {"tok-a"}
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
+
+
+async def test_a_chat_with_emulated_calls_goes_on_too(
+    rig: Rig, stage: OpenScript, key: str
+) -> None:
+    """The result alone is sent, under the message that made the call, and is called by its id."""
+    backend = KeepingBackend(lambda path: "Cold." if "-3 degrees" in path[-1] else CALL)
+    stage.play(backend)
+    headers = {"Authorization": f"Bearer {key}"}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "How is Oslo?"}]
+    first = await rig.ask(messages=messages, tools=[WEATHER], headers=headers)
+    message = first.json["choices"][0]["message"]
+    (call,) = message["tool_calls"]
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "-3 degrees"}
+    second = await rig.ask(messages=[*messages, message, result], tools=[WEATHER], headers=headers)
+    assert said(second) == "Cold."
+    assert second.headers["x-conversation"] == "continued"
+    assert second.headers["x-emulated"] == "tools"
+    assert places(backend) == [("conversation-1", "message-1")]
+    assert "-3 degrees" in backend.sent()[1]
+    assert "How is Oslo?" not in backend.sent()[1]

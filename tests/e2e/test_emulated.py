@@ -435,3 +435,46 @@ async def test_cut_json_says_that_it_is_cut(rig: Rig) -> None:
     choice = (await rig.ask(response_format=FORMAT, max_tokens=3)).json["choices"][0]
     assert choice["finish_reason"] == "length"
     assert GOOD.startswith(choice["message"]["content"])
+
+
+# -- switched off ----------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bare(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    """A gateway that emulates nothing but stop strings."""
+    data = tmp_path_factory.mktemp("bare") / "data"
+    data.mkdir()
+    (data / "config.toml").write_text(
+        '[upstreams.conversation]\nkind = "conversation"\nemulate = ["stop"]\n'
+    )
+    async with rigging(data)([conversation("one two three")]) as rig:
+        yield rig
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [WEATHER]}, "tools"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, "tools"),
+        ({"response_format": FORMAT}, "response_format"),
+        ({"n": 2}, "n"),
+    ],
+)
+async def test_what_is_switched_off_is_refused_by_name(
+    bare: Rig, fields: dict[str, Any], param: str
+) -> None:
+    """An answer without it would mean something else, so nobody is asked."""
+    bare.backend.seen.clear()
+    answer = await bare.ask(**fields)
+    assert answer.status == 400
+    assert answer.json["error"]["param"] == param
+    assert bare.backend.seen == []
+
+
+async def test_what_is_left_on_is_emulated_and_the_rest_listed(bare: Rig) -> None:
+    """A limit nobody keeps is named as ignored; the stop string still ends the answer."""
+    answer = await bare.ask(stop=" three", max_tokens=1)
+    assert answer.json["choices"][0]["message"]["content"] == "one two"
+    assert answer.headers["x-emulated"] == "stop"
+    assert answer.headers["x-ignored-parameters"] == "max_tokens"

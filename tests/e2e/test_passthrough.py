@@ -240,6 +240,15 @@ async def test_a_refused_key_is_replaced_by_the_next(rig: Rig, script: OpenScrip
     assert len({request.token for request in rig.backend.seen}) == 2
 
 
+async def test_a_relayed_reply_tells_who_answered(rig: Rig, script: OpenScript) -> None:
+    """As a chat does: the upstream, and at which attempt."""
+    script.play([json_play({"error": "busy"}, 429), json_play({"ok": True})])
+    answer = await rig.fetch("/v1/batches/b-1")
+    assert answer.json == {"ok": True}
+    assert answer.headers["x-upstream"] == "rich"
+    assert answer.headers["x-attempts"] == "2"
+
+
 @pytest.mark.parametrize(("method", "calls"), [("POST", 1), ("GET", 3)])
 async def test_only_what_is_safe_is_repeated_after_a_failure(
     rig: Rig, script: OpenScript, method: str, calls: int

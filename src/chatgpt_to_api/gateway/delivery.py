@@ -128,7 +128,8 @@ class Delivery:
         shown = label.encode("ascii", "replace")
         self.credential = ((b"x-credential", _UNPRINTABLE.sub(b"?", shown)),)
 
-    def _origin(self) -> tuple[Header, ...]:
+    def origin(self) -> tuple[Header, ...]:
+        """The headers that tell who answered, at which attempt."""
         attempts = self.attempts
         count = _COUNTS[attempts] if attempts < len(_COUNTS) else b"%d" % attempts
         return (*self.source, (b"x-attempts", count), *self.credential)
@@ -139,7 +140,7 @@ class Delivery:
         """Send the head of a streamed reply, once."""
         if not self.opened:
             self.opened = True
-            self.exchange.start(200, [*self.encoder.headers(), *self._origin(), *self.notes])
+            self.exchange.start(200, [*self.encoder.headers(), *self.origin(), *self.notes])
 
     def take(self, events: Sequence[ChatEvent]) -> None:
         """Take events of a committed reply: to the client at once, or collected for the end."""
@@ -209,7 +210,7 @@ class Delivery:
     def send(self, reply: HttpReply) -> None:
         """Send a whole reply."""
         self.opened = True
-        self.exchange.reply(reply, *self._origin(), *self.notes)
+        self.exchange.reply(reply, *self.origin(), *self.notes)
 
     def fail(self, error: GatewayError) -> None:
         """Tell the client of an error: by status while nothing has left, in-band after that."""

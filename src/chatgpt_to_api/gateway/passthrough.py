@@ -205,7 +205,7 @@ class PassErrand:
         delivery = question.delivery
         delivery.relayed = delivery.committed = delivery.opened = True
         question.record.status = status
-        self._exchange.start(status, headers)
+        self._exchange.start(status, [*headers, *delivery.origin()])
 
     async def _refused(
         self,
