@@ -109,51 +109,19 @@ def schemas(structs: Structs) -> dict[str, Schema]:
 
 def paths() -> dict[str, dict[str, Operation]]:
     """Return the operations by path and method."""
-    chat, pages = "Chat", "About this gateway"
-    events = {"text/event-stream": STRING}
+    pages = "About this gateway"
     stated = {"200": json(ref("Status"), "It is."), "503": json(ref("Status"), "Not now.")}
     page = {"200": ("A page, or plain text.", {"text/html": STRING, "text/plain": STRING})}
     return {
         "/v1/chat/completions": {
-            "post": Operation(
-                summary="Ask a model",
-                tag=chat,
-                body=ref("ChatRequest"),
-                replies={
-                    "200": (
-                        "The answer, or its stream with `stream`.",
-                        {"application/json": ref("ChatCompletion"), **events},
-                    )
-                },
-                errors=_ERRORS,
-                security=CALLER,
-            )
+            "post": _question("Ask a model", "ChatRequest", "ChatCompletion", streamed=True)
         },
         "/v1/completions": {
-            "post": Operation(
-                summary="Complete a text, the older way",
-                tag=chat,
-                body=ref("CompletionRequest"),
-                replies={
-                    "200": (
-                        "The completion, or its stream with `stream`.",
-                        {"application/json": ref("Completion"), **events},
-                    )
-                },
-                errors=_ERRORS,
-                security=CALLER,
+            "post": _question(
+                "Complete a text, the older way", "CompletionRequest", "Completion", streamed=True
             )
         },
-        "/v1/embeddings": {
-            "post": Operation(
-                summary="Embed texts",
-                tag="Embeddings",
-                body=ref("EmbeddingsRequest"),
-                replies={"200": json(ref("Embeddings"), "The vectors.")},
-                errors=_ERRORS,
-                security=CALLER,
-            )
-        },
+        "/v1/embeddings": {"post": _question("Embed texts", "EmbeddingsRequest", "Embeddings")},
         "/v1/models": {
             "get": Operation(
                 summary="List the models that can be asked for",
@@ -212,3 +180,20 @@ def paths() -> dict[str, dict[str, Operation]]:
             )
         },
     }
+
+
+def _question(summary: str, asked: str, answer: str, *, streamed: bool = False) -> Operation:
+    """What an upstream answers, as a stream too where ``streamed``."""
+    replies = {"application/json": ref(answer)}
+    meaning = "The answer."
+    if streamed:
+        replies["text/event-stream"] = STRING
+        meaning = "The answer, or its stream with `stream`."
+    return Operation(
+        summary=summary,
+        tag="Questions",
+        body=ref(asked),
+        replies={"200": (meaning, replies)},
+        errors=_ERRORS,
+        security=CALLER,
+    )
