@@ -46,6 +46,22 @@ def test_blocks_of_different_kinds_follow_each_other() -> None:
     assert tracker.begun == 4
 
 
+def test_a_foreign_block_comes_whole() -> None:
+    """It ends what was open, and is over at once."""
+    tracker = BlockTracker()
+    search = Opaque("anthropic", '{"type":"server_tool_use"}')
+    events = [*tracker.text("a"), *tracker.foreign(search), *tracker.text("b")]
+    assert events == [
+        BlockStarted(0, "text"),
+        TextDelta("a"),
+        BlockEnded(0),
+        BlockStarted(1, "foreign", opaque=search),
+        BlockEnded(1),
+        BlockStarted(2, "text"),
+        TextDelta("b"),
+    ]
+
+
 def test_empty_pieces_open_nothing() -> None:
     """But an opaque part alone is a piece."""
     tracker = BlockTracker()

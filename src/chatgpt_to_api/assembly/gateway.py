@@ -26,6 +26,7 @@ from chatgpt_to_api.assembly.overview import GatewayOverview
 from chatgpt_to_api.assembly.running import RunningConfiguration
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.config.load import Loaded
+from chatgpt_to_api.config.settings import KEYED
 from chatgpt_to_api.config.sources import CONFIG_NAME
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.gateway.engine import Gateway
@@ -163,7 +164,7 @@ class Assembly:
             auth=auth,
             pool=self.pool,
             tokens=in_force.tokens,
-            configured=lambda: [n for n, u in in_force.upstreams.items() if u.kind == "openai"],
+            configured=lambda: [n for n, u in in_force.upstreams.items() if u.kind in KEYED],
             official_key=official,
             use_official_key=in_force.use_official_key,
             saved=self.states.flush,

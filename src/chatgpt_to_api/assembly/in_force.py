@@ -11,7 +11,7 @@ from msgspec import structs
 from chatgpt_to_api.admin.tokens import TokenAdmin
 from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
 from chatgpt_to_api.config.managed import OFFICIAL
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import KEYED, Settings, UpstreamSettings
 from chatgpt_to_api.gateway.build import build_routes, configured_credentials, pool_rules
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.routes import Routes
@@ -166,7 +166,7 @@ class InForce:
         if upstream is not None and upstream.kind == "local":
             if self._embedded.endpoint is not None:
                 self._pool.replace(name, self._embedded.credentials)
-        elif upstream is not None and upstream.kind == "openai":
+        elif upstream is not None and upstream.kind in KEYED:
             configured = configured_credentials(name, upstream)
             if stored is None:
                 self._pool.replace(name, configured)

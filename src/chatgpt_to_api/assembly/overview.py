@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
-from chatgpt_to_api.config.settings import UpstreamSettings
+from chatgpt_to_api.config.settings import KEYED, UpstreamSettings
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.models import REFRESH, ModelCard, ModelList
 from chatgpt_to_api.pool.pool import Pool
@@ -79,7 +79,7 @@ class GatewayOverview:
             (view.disabled, "disabled"),
         )
         says = ", ".join(f"{count} {word}" for count, word in counts if count)
-        if upstream.kind == "openai" and not upstream.api_keys:
+        if upstream.kind in KEYED and not upstream.api_keys:
             says = f"no key, {says.removeprefix('1 ')}"
         elif view.total:
             says = f"{view.total} credential{'s' if view.total > 1 else ''}: {says}"

@@ -95,6 +95,12 @@ class BlockTracker:
             return []
         return self._open("tool_call", tool_id, name, freeform=freeform, opaque=opaque)
 
+    def foreign(self, opaque: Opaque) -> list[ChatEvent]:
+        """A whole block that only its own dialect has a meaning for."""
+        if self._finished:
+            return []
+        return [*self._open("foreign", opaque=opaque), *self.end_block()]
+
     def arguments(self, piece: str) -> list[ChatEvent]:
         """A piece of the open tool call's arguments; dropped where no call is open."""
         if not piece or self._finished or self._kind != "tool_call":

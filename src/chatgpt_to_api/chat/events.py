@@ -10,8 +10,9 @@ from chatgpt_to_api.chat.request import Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.errors import GatewayError
 
-BlockKind: TypeAlias = Literal["text", "reasoning", "tool_call", "refusal", "audio"]
-FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
+BlockKind: TypeAlias = Literal["text", "reasoning", "tool_call", "refusal", "audio", "foreign"]
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "pause"]
+"""``pause``: the upstream stopped in the middle of its own work, to be asked to go on."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -29,7 +30,8 @@ class BlockStarted(msgspec.Struct, frozen=True):
     """A block of one choice opens; blocks count from 0 within their choice, one open at a time.
 
     ``tool_id`` and ``tool_name`` are set for a block of kind ``tool_call``. ``freeform``: that
-    call's arguments are plain text, no JSON. ``opaque`` goes back with the call in later turns.
+    call's arguments are plain text, no JSON. ``opaque`` goes back with the call in later turns; of
+    a ``foreign`` block, which only its own dialect has a meaning for, it is the whole.
     """
 
     block: int

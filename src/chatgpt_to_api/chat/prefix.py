@@ -27,6 +27,7 @@ from chatgpt_to_api.chat.events import (
 from chatgpt_to_api.chat.request import (
     Audio,
     File,
+    Foreign,
     Image,
     Message,
     Part,
@@ -158,7 +159,7 @@ class _Rolling:
                     self._calls[call_id] = self._count
                     self._count += 1
                     calls.append((name, arguments))
-                case Reasoning():
+                case Reasoning() | Foreign():
                     pass
                 case _:
                     others.append(self._part(part))

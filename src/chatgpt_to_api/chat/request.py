@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,11 +18,26 @@ class Opaque(msgspec.Struct, frozen=True):
     data: str
 
 
+class Vendor(msgspec.Struct, frozen=True):
+    """Fields that only servers of one dialect understand (``cache_control``), as they came."""
+
+    dialect: str
+    fields: Mapping[str, Any]
+
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def understood(vendor: Vendor | None, dialect: str) -> Mapping[str, Any]:
+    """Return what a server of ``dialect`` understands of ``vendor``'s fields: all or nothing."""
+    return vendor.fields if vendor is not None and vendor.dialect == dialect else _NOTHING
+
+
 class Text(msgspec.Struct, frozen=True, tag="text"):
-    """A piece of text. ``vendor`` keeps what one vendor alone understands (``cache_control``)."""
+    """A piece of text."""
 
     text: str
-    vendor: Mapping[str, Any] | None = None
+    vendor: Vendor | None = None
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
@@ -29,7 +45,7 @@ class Image(msgspec.Struct, frozen=True, tag="image"):
 
     url: str
     detail: str | None = None
-    vendor: Mapping[str, Any] | None = None
+    vendor: Vendor | None = None
 
 
 class Audio(msgspec.Struct, frozen=True, tag="audio"):
@@ -37,7 +53,7 @@ class Audio(msgspec.Struct, frozen=True, tag="audio"):
 
     data: str
     format: str
-    vendor: Mapping[str, Any] | None = None
+    vendor: Vendor | None = None
 
 
 class SpokenAnswer(msgspec.Struct, frozen=True, tag="spoken_answer"):
@@ -47,12 +63,13 @@ class SpokenAnswer(msgspec.Struct, frozen=True, tag="spoken_answer"):
 
 
 class File(msgspec.Struct, frozen=True, tag="file"):
-    """A document: base64 data URL ``data``, or the ``file_id`` of an upstream's file store."""
+    """A document: base64 data URL ``data``, ``url``, or an upstream's own ``file_id`` for it."""
 
     data: str | None = None
     file_id: str | None = None
     filename: str | None = None
-    vendor: Mapping[str, Any] | None = None
+    vendor: Vendor | None = None
+    url: str | None = None
 
 
 class Reasoning(msgspec.Struct, frozen=True, tag="reasoning"):
@@ -79,31 +96,48 @@ class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
     arguments: str
     opaque: Opaque | None = None
     freeform: bool = False
+    vendor: Vendor | None = None
+
+
+class Foreign(msgspec.Struct, frozen=True, tag="foreign"):
+    """A block that only its own dialect has a meaning for (a hosted tool's call), as JSON.
+
+    Servers of other dialects are asked without it.
+    """
+
+    opaque: Opaque
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     """What a tool call gave back."""
 
     call_id: str
-    parts: tuple[Text | Image | File, ...]
+    parts: tuple[Text | Image | File | Foreign, ...]
     is_error: bool = False
+    vendor: Vendor | None = None
 
 
 Part: TypeAlias = (
-    Text | Image | Audio | File | SpokenAnswer | Reasoning | Refusal | ToolCall | ToolResult
+    Text
+    | Image
+    | Audio
+    | File
+    | SpokenAnswer
+    | Reasoning
+    | Refusal
+    | ToolCall
+    | ToolResult
+    | Foreign
 )
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One turn of one author. Equal messages encode to equal bytes upstream.
-
-    ``vendor`` keeps the message's fields that one vendor alone understands.
-    """
+    """One turn of one author. Equal messages encode to equal bytes upstream."""
 
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None
-    vendor: Mapping[str, Any] | None = None
+    vendor: Vendor | None = None
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -113,7 +147,7 @@ class Tool(msgspec.Struct, frozen=True):
     description: str | None = None
     schema: Mapping[str, Any] | None = None
     strict: bool | None = None
-    vendor: Mapping[str, Any] | None = None
+    vendor: Vendor | None = None
 
 
 class NamedTool(msgspec.Struct, frozen=True):
@@ -149,6 +183,7 @@ class Sampling(msgspec.Struct, frozen=True):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    top_k: int | None = None
 
 
 class Continuation(msgspec.Struct, frozen=True):
@@ -177,12 +212,16 @@ class Branch(msgspec.Struct, frozen=True):
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a model, whatever dialect it came in.
 
-    ``extras`` keeps, under the client dialect's own names, every parameter that has no canonical
-    field and was really given (no nulls): an upstream of the same dialect passes them on, others
-    list them as ignored. ``continuation`` is set by a decoder's ``follow_up`` only; then
-    ``messages`` is what was asked before and is not sent again. With a ``branch`` the messages are
-    only what is new: the backend has all that was said before in that conversation.
-    ``own_names`` tells what the client calls a parameter that it knows by another name.
+    ``extras`` keeps, under the names of the client's ``dialect`` ("": none, it is the gateway's own
+    request), every parameter that has no canonical field and was really given (no nulls): an
+    upstream of the same dialect passes them on, others list them as ignored. Tools that only the
+    dialect's servers know stand there too, under ``tools``. ``reasoning_budget`` is the most tokens
+    to think with, 0 for not at all; a client says it or ``reasoning_effort``.
+    ``prompt_cache_key`` names the session, so that an upstream finds its cached prompt again.
+    ``continuation`` is set by a decoder's ``follow_up`` only; then ``messages`` is what was asked
+    before and is not sent again. With a ``branch`` the messages are only what is new: the backend
+    has all that was said before in that conversation. ``own_names`` tells what the client calls a
+    parameter that it knows by another name.
     """
 
     model: str
@@ -198,7 +237,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     json: JsonFormat | None = None
     reasoning_effort: str | None = None
+    reasoning_budget: int | None = None
     user: str | None = None
+    prompt_cache_key: str | None = None
+    dialect: str = ""
     extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
     continuation: Continuation | None = None
     branch: Branch | None = None

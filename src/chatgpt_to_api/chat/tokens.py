@@ -18,6 +18,7 @@ from chatgpt_to_api.chat.request import (
     Audio,
     ChatRequest,
     File,
+    Foreign,
     Image,
     Message,
     Part,
@@ -148,8 +149,8 @@ def _part(part: Part, count: Callable[[str], int]) -> int:
             return len(data or "") // 4
         case Audio(data=data):
             return len(data) // 4
-        case SpokenAnswer():
-            return 0  # only the server which spoke it knows how long it was
+        case SpokenAnswer() | Foreign():
+            return 0  # only the server which it came from knows how long it is
 
 
 def _tool(tool: Tool, count: Callable[[str], int]) -> int:

@@ -37,8 +37,8 @@ def conversation_url(value: str) -> str:
     return value
 
 
-def openai_url(value: str) -> str:
-    """Return an OpenAI-compatible server's base URL without a final slash. Raises ValueError."""
+def api_url(value: str) -> str:
+    """Return the base URL of a vendor's API without a final slash. Raises ValueError."""
     _, path = split_url(value)
     if "?" in path:
         raise ValueError("the URL must not have a query")

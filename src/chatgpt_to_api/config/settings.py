@@ -15,6 +15,8 @@ from msgspec import Meta
 from chatgpt_to_api.wire.secret import Secret
 
 Kind: TypeAlias = Literal["conversation", "openai", "local"]
+KEYED: Final[tuple[Kind, ...]] = ("openai",)
+"""Kinds whose upstreams stand at an address and take API keys, each in its vendor's dialect."""
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
 Need: TypeAlias = Literal["tools", "json", "images", "audio", "files"]
@@ -325,14 +327,14 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "conversation: the whole URL of POST …/conversation; openai: the URL before "
             "/chat/completions, mostly ending in /v1.",
             "conversation",
-            "openai",
+            *KEYED,
             conversation="API_REVERSE_PROXY",
             openai="OPENAI_BASE_URL",
         ),
     ] = ""
     api_keys: Annotated[
         tuple[Secret, ...],
-        of_upstream("API keys it accepts.", "openai", openai="OPENAI_API_KEY"),
+        of_upstream("API keys it accepts.", *KEYED, openai="OPENAI_API_KEY"),
     ] = ()
     endpoints: Annotated[
         tuple[str, ...],
@@ -362,13 +364,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
     credential_rate_limits: Annotated[
         tuple[str, ...],
-        of_upstream("The same for each credential by itself.", "conversation", "openai"),
+        of_upstream("The same for each credential by itself.", "conversation", *KEYED),
     ] = ()
     proxy: Annotated[
         Secret | None,
-        of_upstream(
-            "Outbound proxy to it, instead of the environment's.", "conversation", "openai"
-        ),
+        of_upstream("Outbound proxy to it, instead of the environment's.", "conversation", *KEYED),
     ] = None
     include_usage: Annotated[
         bool, of_upstream("Ask for token counts at the end of a stream.", "openai", "local")
@@ -377,7 +377,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         of_upstream(
             "Fetch pictures given by URL, from public addresses only, and send it their data.",
-            "openai",
+            *KEYED,
         ),
     ] = False
     on_client_gone: Annotated[
@@ -403,7 +403,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         of_upstream(
             "What it can by itself, as far as not every server can; without it everything. "
             "Requests that need more go to other candidates.",
-            "openai",
+            *KEYED,
         ),
     ] = None
     context_length: Annotated[
@@ -414,9 +414,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Emulated, ...] | None,
         of_upstream(
             "What the gateway does in its place because it cannot; without it everything "
-            "(conversation) or nothing (openai).",
+            "(conversation) or nothing (others).",
             "conversation",
-            "openai",
+            *KEYED,
         ),
     ] = None
     continue_conversations: Annotated[

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from chatgpt_to_api.config.catalogue import Setting, describe, upstream_catalogue
 from chatgpt_to_api.config.checks import (
+    api_url,
     check_upstream_name,
     conversation_url,
-    openai_url,
     points_at,
 )
 from chatgpt_to_api.config.reading import Reading
@@ -117,7 +117,7 @@ def with_address(
     if reading.origins[key] == reading.origin:
         where, problem = key, reading.file_problem
     try:
-        tidy = conversation_url if upstream.kind == CONVERSATION else openai_url
+        tidy = conversation_url if upstream.kind == CONVERSATION else api_url
         url = tidy(upstream.base_url)
         itself = points_at(url, server)
     except ValueError as error:

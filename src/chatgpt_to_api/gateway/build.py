@@ -91,7 +91,7 @@ def _routes_over(
     """
     conversation = next((u for u in upstreams if u.kind == "conversation"), None)
     embedded = next((u for u in upstreams if u.kind == "local"), None)
-    takes_all = any(u.kind == "openai" and u.models is None for u in upstreams)
+    takes_all = any(u.takes_every_name for u in upstreams)
     return Routes(
         upstreams,
         routes=settings.routes,

@@ -54,7 +54,7 @@ class Routes:
 
     The order, first match wins: the configured routes; the ``models`` globs of upstreams in the
     order they stand; the well-known names (and ``also_known``) → ``default``; the first upstream
-    that claims no particular models and so takes all others (kind ``openai`` without ``models``).
+    that claims no particular models and so takes all others (a vendor's, without ``models``).
     ``skip_idle``: a route that leads to none of these upstreams says nothing; else it is an error.
     """
 
@@ -85,9 +85,7 @@ class Routes:
             pattern for pattern in dict.fromkeys(claimed) if not is_glob(pattern)
         )
         """Names, not globs, that routes and upstreams give: what a list can show."""
-        self._catch_all = next(
-            (u for u in upstreams if u.kind == "openai" and u.models is None), None
-        )
+        self._catch_all = next((u for u in upstreams if u.takes_every_name), None)
         self._cache: dict[str, Path] = {}
 
     def path(self, model: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from chatgpt_to_api.chat.needs import Need
+from chatgpt_to_api.config.settings import KEYED, Kind
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.emulation.features import Emulated
@@ -16,8 +17,6 @@ from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
 from chatgpt_to_api.wire.http import Header, HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.secret import Access, Secret
-
-Kind: TypeAlias = Literal["conversation", "openai", "local"]
 
 Capability: TypeAlias = Emulated | Literal["images", "audio", "files"]
 """What a request may need of the upstream that answers it."""
@@ -91,6 +90,11 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     def offers(self, endpoint: str) -> bool:
         """Whether it answers at an endpoint."""
         return endpoint in self.endpoints or EVERY in self.endpoints
+
+    @property
+    def takes_every_name(self) -> bool:
+        """Whether it is asked for any model that nobody claims."""
+        return self.kind in KEYED and self.models is None
 
     @property
     def one_choice(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatgpt_to_api.config.managed import ELSEWHERE
-from chatgpt_to_api.config.settings import RouteSettings, UpstreamSettings
+from chatgpt_to_api.config.settings import KEYED, RouteSettings, UpstreamSettings
 from chatgpt_to_api.openapi.admin import administers
 from chatgpt_to_api.openapi.parts import (
     ANYTHING,
@@ -39,7 +39,7 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     fields = {
         name: shown for name, shown in upstream["properties"].items() if name not in ELSEWHERE
     }
-    fields["kind"] = constant("conversation", "openai")
+    fields["kind"] = constant("conversation", *KEYED)
     value = record({"value": ANYTHING, "origin": STRING})
     shown_upstream = {
         "name": STRING,

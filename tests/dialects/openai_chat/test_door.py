@@ -29,6 +29,7 @@ from chatgpt_to_api.chat.request import (
     Tool,
     ToolCall,
     ToolResult,
+    Vendor,
 )
 from chatgpt_to_api.dialects.openai_chat.door import DOOR, ChatAsked
 from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, TypedExtras
@@ -414,7 +415,7 @@ def test_every_parameter_finds_its_canonical_field() -> None:
         Message(
             "user",
             (
-                Text("t", {"cache_control": {"type": "ephemeral"}}),
+                Text("t", Vendor("openai_chat", {"cache_control": {"type": "ephemeral"}})),
                 Image("https://x", "low"),
                 Image("data:image/png;base64,AA=="),
                 Audio("AA", "wav"),
@@ -535,7 +536,6 @@ EXTRAS: dict[str, Any] = {
     "modalities": ["text", "audio"],
     "moderation": {"model": "m"},
     "prediction": {"type": "content", "content": "x"},
-    "prompt_cache_key": "k",
     "prompt_cache_options": {"mode": "explicit"},
     "prompt_cache_retention": "24h",
     "safety_identifier": "s",
@@ -573,6 +573,7 @@ def test_what_has_no_canonical_field_is_an_extra_unless_null() -> None:
     given_extras = EXTRAS | {"of_tomorrow": {"a": [1]}}
     request = ask(**given_extras, absent=None, seed=None, stream_options=None).request()
     assert request.extras == given_extras
+    assert ask(prompt_cache_key="k").request().prompt_cache_key == "k"
 
 
 def test_every_parameter_of_todays_api_is_known() -> None:

@@ -46,6 +46,7 @@ from chatgpt_to_api.chat.request import (
     Tool,
     ToolCall,
     ToolResult,
+    Vendor,
 )
 from chatgpt_to_api.chat.usage import TokenKinds, Usage
 from chatgpt_to_api.dialects.contract import Stamp
@@ -90,7 +91,7 @@ VENDOR = st.none() | st.dictionaries(
     JSON_VALUE,
     min_size=1,
     max_size=2,
-)
+).map(lambda fields: Vendor("openai_chat", fields))
 URL = WORD.map(lambda word: f"https://example.org/{word}") | st.just("data:image/png;base64,AA==")
 MAYBE = st.none() | WORD
 TEXT = st.builds(Text, st.just("") | WORD, VENDOR)
@@ -182,6 +183,8 @@ def requests(draw: st.DrawFn) -> ChatRequest:
         ),
         reasoning_effort=draw(maybe | st.sampled_from(["low", "high"])),
         user=draw(MAYBE),
+        prompt_cache_key=draw(MAYBE),
+        dialect="openai_chat",
         extras=draw(EXTRAS) | draw(OPTIONS if stream else st.just({})),
     )
 

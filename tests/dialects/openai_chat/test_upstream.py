@@ -9,6 +9,7 @@ import pytest
 
 from chatgpt_to_api.chat.request import (
     ChatRequest,
+    Foreign,
     Image,
     JsonFormat,
     Message,
@@ -19,6 +20,7 @@ from chatgpt_to_api.chat.request import (
     Tool,
     ToolCall,
     ToolResult,
+    Vendor,
 )
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.wire.http import HttpRequest
@@ -170,6 +172,28 @@ def test_results_stand_together_and_their_pictures_follow() -> None:
         ("tool", "three"),
         ("user", [{"type": "image_url", "image_url": {"url": "https://x/3.png"}}]),
     ]
+
+
+def test_another_dialects_words_stay_behind() -> None:
+    """What only servers of another dialect understand is not sent, and what was given is named."""
+    mark = Vendor("anthropic", {"cache_control": {"type": "ephemeral"}})
+    request = ChatRequest(
+        model="m",
+        messages=(
+            Message("user", (Text("hi", mark), Foreign(Opaque("anthropic", '{"type":"x"}')))),
+        ),
+        sampling=Sampling(top_k=5),
+        reasoning_budget=5000,
+        extras={"container": "c", "store": True},
+        dialect="anthropic",
+    )
+    upstream = ChatUpstream("https://api.example.com/v1")
+    assert upstream.ignored(request) == ("top_k", "container", "store")
+    assert encoded(request) == {
+        "model": "there",
+        "messages": [{"role": "user", "content": "hi"}],
+        "reasoning_effort": "medium",
+    }
 
 
 def test_another_vendors_opaque_parts_stay_behind() -> None:

@@ -27,6 +27,7 @@ FINISH_TYPES: Final[dict[FinishReason, str]] = {
     "tool_calls": "stop",
     "length": "max_tokens",
     "content_filter": "content_filter",
+    "pause": "stop",
 }
 """The protocol's ``finish_details.type``. It has no word for a filter: readers that know none of
 ours take it for ``stop``."""

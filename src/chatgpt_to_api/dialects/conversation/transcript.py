@@ -34,6 +34,7 @@ from typing import Final, assert_never
 from chatgpt_to_api.chat.request import (
     Audio,
     File,
+    Foreign,
     Image,
     Message,
     Part,
@@ -116,8 +117,8 @@ def _told(part: Part, param: str) -> Iterator[str]:
             yield _called(part)
         case ToolResult():
             yield _returned(part, param)
-        case Reasoning():
-            pass  # of an answer that is given; the model thinks anew
+        case Reasoning() | Foreign():
+            pass  # the model thinks anew; what only another dialect has a meaning for is left out
         case Image() | Audio() | File() | SpokenAnswer():
             raise _unseen(part, param)
         case _:

@@ -59,7 +59,7 @@ _OURS: Final = frozenset(
 _SENDABLE: Final = bytes(range(0x21, 0x7F)).replace(b";", b"")
 _MAX_SLUGS: Final = 256
 _NO_SAMPLING: Final = Sampling()
-_SAMPLING: Final = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
+_SAMPLING: Final = Sampling.__struct_fields__
 
 
 class ConversationOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,10 +128,11 @@ class ConversationUpstream:
                 names.append("parallel_tool_calls")
         if request.json is not None:
             names.append("response_format")
-        if request.reasoning_effort is not None:
-            names.append("reasoning_effort")
-        if request.user is not None:
-            names.append("user")
+        names += (
+            name
+            for name in ("reasoning_effort", "reasoning_budget", "user", "prompt_cache_key")
+            if getattr(request, name) is not None
+        )
         names += (name for name in request.extras if name not in names)
         return tuple(dict.fromkeys(map(request.named, names)))
 

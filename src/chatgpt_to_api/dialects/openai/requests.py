@@ -19,6 +19,19 @@ _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _LIMITS: Final = RequestLimits()
 _TRUE: Final = Raw(b"true")
 
+SHARED_EXTRAS: Final = frozenset(
+    {
+        "metadata",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "top_logprobs",
+    }
+)
+"""Parameters without a canonical form that mean the same at several of the endpoints."""
+
 
 def without_mark(body: bytes) -> bytes:
     """Return the body without a byte order mark."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.chat.request import Audio, File, Image, Part, Refusal, Text
+from chatgpt_to_api.chat.request import Audio, File, Image, Part, Refusal, Text, Vendor
 from chatgpt_to_api.dialects.openai.problems import decoded, invalid
-from chatgpt_to_api.dialects.openai_chat.messages import ChatMessage
+from chatgpt_to_api.dialects.openai_chat.messages import DIALECT, ChatMessage
 from chatgpt_to_api.wire.base64_check import base64_problem, data_url_problem
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
@@ -34,9 +34,10 @@ def _part(raw: Raw, param: str) -> Part:
     return read(fields, param)
 
 
-def vendor_fields(fields: Mapping[str, Any], own: str) -> dict[str, Any] | None:
+def vendor_fields(fields: Mapping[str, Any], own: str) -> Vendor | None:
     """Return what one vendor alone understands of a part."""
-    return {k: v for k, v in fields.items() if k not in ("type", own)} or None
+    rest = {k: v for k, v in fields.items() if k not in ("type", own)}
+    return Vendor(DIALECT, rest) if rest else None
 
 
 def _text(fields: Mapping[str, Any], param: str) -> Text:

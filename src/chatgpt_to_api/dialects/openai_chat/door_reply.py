@@ -432,7 +432,12 @@ def _likely(token: TokenLogprob) -> dict[str, Any]:
 
 
 def _reason(reason: FinishReason, calls: Calls) -> str:
-    return calls if reason == "tool_calls" else reason
+    match reason:
+        case "tool_calls":
+            return calls
+        case "pause":
+            return "stop"
+    return reason
 
 
 def _reasoning(thoughts: Sequence[str], opaque: Sequence[Opaque | None]) -> dict[str, Any]:

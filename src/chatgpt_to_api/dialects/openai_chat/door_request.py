@@ -27,6 +27,7 @@ from chatgpt_to_api.chat.request import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    Vendor,
 )
 from chatgpt_to_api.dialects.openai.messages import present
 from chatgpt_to_api.dialects.openai.problems import anything, decoded, invalid
@@ -57,10 +58,7 @@ _RANGES: Final = (
     ("presence_penalty", -2, 2),
     ("frequency_penalty", -2, 2),
 )
-_CANONICAL: Final = frozenset(ChatCompletionRequest.__struct_fields__) - {
-    "metadata",
-    "prompt_cache_key",
-}
+_CANONICAL: Final = frozenset(ChatCompletionRequest.__struct_fields__) - {"metadata"}
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -131,6 +129,8 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         json=_json_format(asked.response_format, extras),
         reasoning_effort=asked.reasoning_effort,
         user=asked.user,
+        prompt_cache_key=asked.prompt_cache_key,
+        dialect=DIALECT,
         extras=extras,
         own_names=_LEGACY_NAMES if legacy else {},
     )
@@ -191,7 +191,7 @@ def _tools(asked: ChatCompletionRequest) -> tuple[tuple[Tool, ...], list[Any]]:
     return tuple(tools), others
 
 
-def _tool(function: FunctionDefinition, vendor: Mapping[str, Any] | None = None) -> Tool:
+def _tool(function: FunctionDefinition, vendor: Vendor | None = None) -> Tool:
     return Tool(function.name, function.description, function.parameters, function.strict, vendor)
 
 
@@ -263,7 +263,7 @@ def _messages(messages: list[ChatMessage], raw: Raw) -> tuple[Message, ...]:
                 for name, value in fields.items()
                 if name in unknown and present(value)
             }
-            turn = structs.replace(turn, vendor=vendor or None)
+            turn = structs.replace(turn, vendor=Vendor(DIALECT, vendor) if vendor else None)
         translated.append(turn)
     return tuple(translated)
 

@@ -12,7 +12,11 @@ from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
-from chatgpt_to_api.dialects.openai_chat.upstream_request import fixed_sampling, request_object
+from chatgpt_to_api.dialects.openai_chat.upstream_request import (
+    fixed_sampling,
+    foreign_names,
+    request_object,
+)
 from chatgpt_to_api.wire.http import HttpRequest, ReplyHead
 from chatgpt_to_api.wire.secret import Access
 
@@ -32,8 +36,8 @@ class ChatUpstream:
         self._include_usage = include_usage
 
     def ignored(self, request: ChatRequest) -> tuple[str, ...]:
-        """Name what a model that thinks refuses and is left out; all else is passed on."""
-        return fixed_sampling(request)
+        """Name what a model that thinks refuses, and what other dialects have that this has not."""
+        return (*fixed_sampling(request), *foreign_names(request))
 
     def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:  # noqa: ARG002  # the contract's; this dialect puts no ids on the wire
         """Return the call that asks ``request`` of ``model``."""

@@ -12,11 +12,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from chatgpt_to_api.chat.effort import effort_of
 from chatgpt_to_api.chat.request import (
     AllowedTools,
     Audio,
     ChatRequest,
     File,
+    Foreign,
     Image,
     JsonFormat,
     Message,
@@ -30,10 +32,14 @@ from chatgpt_to_api.chat.request import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    understood,
 )
+from chatgpt_to_api.dialects.openai.requests import SHARED_EXTRAS
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 
 _THINKS: Final = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*chat)")
+_ALL_SHARED: Final = ("", DIALECT, "openai_completions")
+_SOME_SHARED: Final = ("openai_responses",)
 _SAMPLING: Final = (
     "temperature",
     "top_p",
@@ -47,6 +53,18 @@ def fixed_sampling(request: ChatRequest) -> tuple[str, ...]:
     if not _THINKS.match(request.model):
         return ()
     return tuple(n for n in _SAMPLING if getattr(request.sampling, n) is not None)
+
+
+def foreign_names(request: ChatRequest) -> tuple[str, ...]:
+    """Name, in the client's words, the given parameters that this dialect has no place for."""
+    names = ["top_k"] if request.sampling.top_k is not None else []
+    names += (name for name in request.extras if not _shares(request.dialect, name))
+    return tuple(map(request.named, names))
+
+
+def _shares(dialect: str, name: str) -> bool:
+    """Whether an extra of a client's ``dialect`` means the same here."""
+    return dialect in _ALL_SHARED or (dialect in _SOME_SHARED and name in SHARED_EXTRAS)
 
 
 def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> dict[str, Any]:
@@ -70,7 +88,7 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
             body[name] = value
     if request.sampling.seed is not None:
         body["seed"] = request.sampling.seed
-    extras = dict(request.extras)
+    extras = {n: value for n, value in request.extras.items() if _shares(request.dialect, n)}
     tools = [_tool(tool) for tool in request.tools] + list(extras.pop("tools", ()))
     if tools:
         body["tools"] = tools
@@ -80,10 +98,15 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
             body["parallel_tool_calls"] = request.parallel_tool_calls
     if request.json is not None:
         body["response_format"] = _json_format(request.json)
-    if request.reasoning_effort is not None:
-        body["reasoning_effort"] = request.reasoning_effort
+    effort = request.reasoning_effort
+    if effort is None and request.reasoning_budget is not None:
+        effort = effort_of(request.reasoning_budget)
+    if effort is not None:
+        body["reasoning_effort"] = effort
     if request.user is not None:
         body["user"] = request.user
+    if request.prompt_cache_key is not None:
+        body["prompt_cache_key"] = request.prompt_cache_key
     options = extras.pop("stream_options", None)
     if options and request.stream:
         body["stream_options"] = body.get("stream_options", {}) | options
@@ -91,6 +114,7 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
+    vendor = understood(tool.vendor, DIALECT)
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
@@ -98,7 +122,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
         function["parameters"] = tool.schema
     if tool.strict is not None:
         function["strict"] = tool.strict
-    return {"type": "function", "function": function, **(tool.vendor or {})}
+    return {"type": "function", "function": function, **vendor}
 
 
 def _tool_choice(choice: ToolChoice) -> Any:
@@ -142,7 +166,7 @@ def _messages(messages: Iterable[Message]) -> Iterable[dict[str, Any]]:
             pictures = []
         for result in results:
             yield _result(message, result, pictures)
-        parts = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+        parts = tuple(p for p in message.parts if not isinstance(p, ToolResult | Foreign))
         if message.role == "assistant":
             yield _assistant(message, parts)
         elif parts or not results:
@@ -157,14 +181,13 @@ def _messages(messages: Iterable[Message]) -> Iterable[dict[str, Any]]:
 def _named(fields: dict[str, Any], message: Message) -> dict[str, Any]:
     if message.name is not None:
         fields["name"] = message.name
-    if message.vendor is not None:
-        fields.update(message.vendor)
+    fields.update(understood(message.vendor, DIALECT))
     return fields
 
 
 def _result(message: Message, result: ToolResult, pictures: list[dict[str, Any]]) -> dict[str, Any]:
     texts = tuple(part for part in result.parts if isinstance(part, Text))
-    pictures += [_part(part) for part in result.parts if not isinstance(part, Text)]
+    pictures += [_part(part) for part in result.parts if isinstance(part, Image | File)]
     fields = {"role": "tool", "tool_call_id": result.call_id, "content": _content(texts)}
     return _named(fields, message) if message.role == "tool" else fields
 
@@ -215,7 +238,7 @@ def _content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
     if not parts:
         return ""
     match parts:
-        case (Text(text, None),) if text:
+        case (Text(text, vendor),) if text and not understood(vendor, DIALECT):
             return text
     return [_part(part) for part in parts]
 
@@ -223,13 +246,13 @@ def _content(parts: tuple[Part, ...]) -> str | list[dict[str, Any]]:
 def _part(part: Part) -> dict[str, Any]:
     match part:
         case Text(text, vendor):
-            return {"type": "text", "text": text, **(vendor or {})}
+            return {"type": "text", "text": text, **understood(vendor, DIALECT)}
         case Image(url, detail, vendor):
             image = {"url": url} if detail is None else {"url": url, "detail": detail}
-            return {"type": "image_url", "image_url": image, **(vendor or {})}
+            return {"type": "image_url", "image_url": image, **understood(vendor, DIALECT)}
         case Audio(data, form, vendor):
             audio = {"data": data, "format": form}
-            return {"type": "input_audio", "input_audio": audio, **(vendor or {})}
+            return {"type": "input_audio", "input_audio": audio, **understood(vendor, DIALECT)}
         case File(data, file_id, filename, vendor):
             given: Mapping[str, str | None] = {
                 "file_data": data,
@@ -237,10 +260,10 @@ def _part(part: Part) -> dict[str, Any]:
                 "filename": filename,
             }
             file = {key: value for key, value in given.items() if value is not None}
-            return {"type": "file", "file": file, **(vendor or {})}
+            return {"type": "file", "file": file, **understood(vendor, DIALECT)}
         case Refusal(text):
             return {"type": "refusal", "refusal": text}
         case Reasoning(text):
             return {"type": "text", "text": text}
-        case ToolCall() | ToolResult() | SpokenAnswer():
-            raise AssertionError("calls, results and spoken answers are no content")
+        case ToolCall() | ToolResult() | SpokenAnswer() | Foreign():
+            raise AssertionError("calls, results, spoken answers and foreign blocks: no content")

@@ -127,6 +127,7 @@ class CompletionAsked:
                 frequency_penalty=asked.frequency_penalty,
             ),
             user=asked.user,
+            dialect=DIALECT,
             extras={"logit_bias": anything(bias, "logit_bias")} if present(bias) else {},
         )
 

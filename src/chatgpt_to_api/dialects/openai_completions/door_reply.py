@@ -133,4 +133,4 @@ def _choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
 
 
 def _reason(reason: FinishReason) -> str:
-    return "stop" if reason == "tool_calls" else reason
+    return "stop" if reason in ("tool_calls", "pause") else reason
