@@ -11,7 +11,7 @@ from msgspec import structs
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
-from chatgpt_to_api.dialects.contract import RelayUpstream
+from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
@@ -164,28 +164,19 @@ def _upstream(
         case "openai":
             completes = not {"completions", EVERY}.isdisjoint(upstream.endpoints)
             codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
-            return ConfiguredUpstream(
-                name=name,
-                kind="openai",
-                codec=codec,
+            return structs.replace(
+                _keyed(name, upstream, proxies, codec),
                 endpoints=frozenset(upstream.endpoints),
-                fetch_images=upstream.fetch_images,
                 relays=_relays(
                     codec,
                     EmbeddingsUpstream(upstream.base_url),
                     *([CompletionUpstream(upstream.base_url)] if completes else []),
                 ),
                 carrier=AnyUpstream(upstream.base_url),
-                models=upstream.models,
-                proxy=outbound_proxy(upstream, proxies),
-                native=_native(upstream),
-                emulates=frozenset(upstream.emulate or ()),
                 include_usage=upstream.include_usage,
                 list_models=(
                     codec.models_request if {"models", EVERY} & set(upstream.endpoints) else None
                 ),
-                context_length=upstream.context_length,
-                on_client_gone=upstream.on_client_gone,
             )
         case "local":
             assert local is not None
@@ -208,6 +199,32 @@ def _upstream(
             )
 
 
+def _keyed(
+    name: str,
+    upstream: UpstreamSettings,
+    proxies: ProxyRules,
+    codec: Upstream,
+    able: frozenset[Capability] = CAPABILITIES,
+) -> ConfiguredUpstream:
+    """A vendor's API with keys, as far as all of them are alike.
+
+    ``able``: what its dialect has; the settings may say that the server does less.
+    """
+    said = NEEDS if upstream.capabilities is None else frozenset(upstream.capabilities)
+    return ConfiguredUpstream(
+        name=name,
+        kind=upstream.kind,
+        codec=codec,
+        models=upstream.models,
+        proxy=outbound_proxy(upstream, proxies),
+        fetch_images=upstream.fetch_images,
+        native=(able & (CAPABILITIES - NEEDS | said)) - set(upstream.emulate or ()),
+        emulates=frozenset(upstream.emulate or ()),
+        context_length=upstream.context_length,
+        on_client_gone=upstream.on_client_gone,
+    )
+
+
 def _continuing(upstream: UpstreamSettings, codec: ConversationUpstream) -> ContinuingRules | None:
     """What becomes of the backend's conversations; None where there is nothing to remember."""
     if not upstream.history or not (upstream.continues or upstream.hide_conversations != "never"):
@@ -222,12 +239,6 @@ def _continuing(upstream: UpstreamSettings, codec: ConversationUpstream) -> Cont
 
 def _relays(*codecs: RelayUpstream) -> Mapping[str, RelayUpstream]:
     return {codec.dialect: codec for codec in codecs}
-
-
-def _native(upstream: UpstreamSettings) -> frozenset[Capability]:
-    """What an OpenAI-compatible server does by itself."""
-    said = NEEDS if upstream.capabilities is None else frozenset(upstream.capabilities)
-    return (CAPABILITIES - NEEDS | said) - set(upstream.emulate or ())
 
 
 def outbound_proxy(upstream: UpstreamSettings, proxies: ProxyRules) -> Proxy | None:
