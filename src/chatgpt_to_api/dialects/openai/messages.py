@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-NO_RAW: Final = Raw()
-"""Stands for a field that was not there."""
-
-
-def present(raw: Raw) -> bool:
-    """Whether the field was there and is not null."""
-    return len(raw) > 4 or (len(raw) > 0 and bytes(raw) != b"null")
+from chatgpt_to_api.dialects.bodies import NO_RAW
 
 
 class SpokenChoice(msgspec.Struct, gc=False):

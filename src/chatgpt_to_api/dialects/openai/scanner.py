@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault
 from chatgpt_to_api.dialects.openai.faults import (
     anything,
@@ -22,12 +23,7 @@ from chatgpt_to_api.dialects.openai.faults import (
     too_long,
     truncated,
 )
-from chatgpt_to_api.dialects.openai.messages import (
-    MarkedChunk,
-    SpokenChoice,
-    SpokenChunk,
-    present,
-)
+from chatgpt_to_api.dialects.openai.messages import MarkedChunk, SpokenChoice, SpokenChunk
 from chatgpt_to_api.dialects.openai.replies import (
     DONE,
     LEADING,

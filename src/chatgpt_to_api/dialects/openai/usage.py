@@ -8,12 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import TokenKinds, Usage
-from chatgpt_to_api.dialects.openai.messages import (
-    CompletionDetails,
-    PromptDetails,
-    UsageObject,
-    present,
-)
+from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.openai.messages import CompletionDetails, PromptDetails, UsageObject
 
 _USAGE: Final = msgspec.json.Decoder(UsageObject)
 _NO_PROMPT_DETAILS: Final = PromptDetails()

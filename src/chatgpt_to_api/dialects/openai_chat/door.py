@@ -10,11 +10,10 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.bodies import decode_body, present, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
-from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import check_depth, invalid, too_many
-from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai.requests import rewritten
 from chatgpt_to_api.dialects.openai_chat.door_parts import check_embedded
 from chatgpt_to_api.dialects.openai_chat.door_reply import ChatReplyEncoder
 from chatgpt_to_api.dialects.openai_chat.door_request import MAX_CHOICES, canonical
@@ -25,6 +24,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
 )
 from chatgpt_to_api.dialects.openai_chat.needs import needs_of
 from chatgpt_to_api.dialects.openai_chat.pictures import linked_pictures, with_pictures
+from chatgpt_to_api.dialects.problems import check_depth, invalid, too_many
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 from chatgpt_to_api.wire.limits import RequestLimits

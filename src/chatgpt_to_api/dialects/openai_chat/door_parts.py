@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.request import Audio, File, Image, Part, Refusal, Text, Vendor
-from chatgpt_to_api.dialects.openai.problems import decoded, invalid
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT, ChatMessage
+from chatgpt_to_api.dialects.problems import decoded, invalid
 from chatgpt_to_api.wire.base64_check import base64_problem, data_url_problem
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])

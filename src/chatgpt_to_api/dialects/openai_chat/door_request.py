@@ -29,8 +29,7 @@ from chatgpt_to_api.chat.request import (
     ToolResult,
     Vendor,
 )
-from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import anything, decoded, invalid
+from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.openai_chat.door_parts import content, vendor_fields
 from chatgpt_to_api.dialects.openai_chat.messages import (
     DIALECT,
@@ -44,6 +43,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     ToolCallMessage,
     TypedExtras,
 )
+from chatgpt_to_api.dialects.problems import anything, decoded, invalid
 
 MAX_CHOICES: Final = 128
 """Largest ``n``, as the vendor allows."""

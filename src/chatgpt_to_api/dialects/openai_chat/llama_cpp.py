@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.errors import InvalidRequest
 
 UNHEARD: Final = frozenset(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Raw
 
-from chatgpt_to_api.dialects.openai.messages import NO_RAW
+from chatgpt_to_api.dialects.bodies import NO_RAW
 
 DIALECT: Final = "openai_chat"
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Need, Needs
-from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.dialects.openai.problems import decoded
 from chatgpt_to_api.dialects.openai_chat.messages import ChatMessage
+from chatgpt_to_api.dialects.problems import decoded
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])

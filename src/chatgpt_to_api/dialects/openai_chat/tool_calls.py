@@ -11,7 +11,7 @@ from msgspec import Raw
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import ChatEvent
 from chatgpt_to_api.chat.request import Opaque
-from chatgpt_to_api.dialects.openai.messages import present
+from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT, ToolCallPiece
 
 _WHOLE: Final = msgspec.json.Decoder(Raw)

@@ -31,6 +31,7 @@ from chatgpt_to_api.chat.events import (
 )
 from chatgpt_to_api.chat.request import Branch, ChatRequest, Opaque
 from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.dialects.bodies import NO_RAW, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.openai.faults import (
     anything,
@@ -40,7 +41,6 @@ from chatgpt_to_api.dialects.openai.faults import (
     too_long,
     truncated,
 )
-from chatgpt_to_api.dialects.openai.messages import NO_RAW, present
 from chatgpt_to_api.dialects.openai.replies import (
     DONE,
     LEADING,

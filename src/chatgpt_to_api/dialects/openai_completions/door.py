@@ -9,13 +9,13 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest, Message, Sampling, Text
+from chatgpt_to_api.dialects.bodies import decode_body, present, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
-from chatgpt_to_api.dialects.openai.messages import present
-from chatgpt_to_api.dialects.openai.problems import anything, invalid
-from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai.requests import rewritten
 from chatgpt_to_api.dialects.openai_completions.door_reply import CompletionReplyEncoder
 from chatgpt_to_api.dialects.openai_completions.messages import DIALECT, CompletionRequest
+from chatgpt_to_api.dialects.problems import anything, invalid
 from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 

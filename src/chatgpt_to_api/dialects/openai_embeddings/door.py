@@ -8,12 +8,13 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.bodies import decode_body, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
-from chatgpt_to_api.dialects.openai.problems import invalid
-from chatgpt_to_api.dialects.openai.requests import decode_body, rewritten, without_mark
+from chatgpt_to_api.dialects.openai.requests import rewritten
 from chatgpt_to_api.dialects.openai.whole_only import NO_ENCODER, NoEncoder
 from chatgpt_to_api.dialects.openai_embeddings.messages import DIALECT, EmbeddingsRequest, Input
+from chatgpt_to_api.dialects.problems import invalid
 from chatgpt_to_api.errors import EndpointNotServed, GatewayError
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 

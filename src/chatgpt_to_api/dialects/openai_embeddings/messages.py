@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.dialects.openai.messages import NO_RAW
+from chatgpt_to_api.dialects.bodies import NO_RAW
 
 DIALECT: Final = "openai_embeddings"
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.contract import Scanner, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.openai.faults import (
     challenge_page,
@@ -13,7 +14,6 @@ from chatgpt_to_api.dialects.openai.faults import (
     fault_of_reply,
     nonsense,
 )
-from chatgpt_to_api.dialects.openai.messages import present
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.usage import read_usage
 from chatgpt_to_api.dialects.openai_embeddings.messages import (
