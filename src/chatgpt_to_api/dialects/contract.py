@@ -349,8 +349,14 @@ class RelayUpstream(Protocol):
         """What a non-2xx reply means. ``body`` is a bounded beginning; ``now`` is Unix time."""
         ...
 
-    def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
-        """The call that carries a relayed body."""
+    def forward(
+        self, body: bytes, access: Access, *, model: str, stream: bool, head: RequestHead
+    ) -> HttpRequest:
+        """The call that carries a relayed body.
+
+        ``model`` is the upstream's name for the model, for dialects that say it in the path;
+        ``head`` is the client's own, of which some dialects' headers belong to the request.
+        """
         ...
 
     def facts(self, head: ReplyHead, body: bytes) -> WholeFacts:

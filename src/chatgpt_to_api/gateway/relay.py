@@ -42,7 +42,13 @@ def _send(
         body = with_defaults(body, candidate.parameters)
     credential = lease.credential
     return gateway.client.send(
-        codec.forward(body, credential.access, stream=streaming),
+        codec.forward(
+            body,
+            credential.access,
+            model=candidate.model,
+            stream=streaming,
+            head=question.exchange.head,
+        ),
         proxy=credential.proxy or upstream.proxy,
         connect_timeout=gateway.limits.connect_timeout,
         read_timeout=question.read_timeout,

@@ -23,9 +23,10 @@ from chatgpt_to_api.chat.request import (
     Vendor,
 )
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
-from chatgpt_to_api.wire.http import HttpRequest
+from chatgpt_to_api.wire.http import HttpRequest, RequestHead
 from chatgpt_to_api.wire.secret import ANONYMOUS, Access, Secret
 
+HEAD = RequestHead("POST", "/", b"", [])
 ACCESS = Access(Secret("sk-planted"))
 HELLO = (Message("user", (Text("hi"),)),)
 
@@ -56,7 +57,7 @@ def encoded(request: ChatRequest, model: str = "there", **options: Any) -> dict[
 def test_the_path_is_added_to_the_base_url(base_url: str, target: bytes) -> None:
     """With or without a trailing slash; a query stays at the end."""
     upstream = ChatUpstream(base_url)
-    call = upstream.forward(b"{}", ACCESS, stream=False)
+    call = upstream.forward(b"{}", ACCESS, model="m", stream=False, head=HEAD)
     assert (call.method, call.target) == (b"POST", target)
     assert upstream.models_request(ACCESS).target == target.replace(b"chat/completions", b"models")
 
@@ -73,14 +74,14 @@ def test_the_credential_travels_in_its_header_alone() -> None:
     request = ChatRequest(model="m", messages=HELLO)
     calls: list[HttpRequest] = [
         upstream.encode(request, "m", ACCESS, NoIds()),
-        upstream.forward(b"{}", ACCESS, stream=True),
+        upstream.forward(b"{}", ACCESS, model="m", stream=True, head=HEAD),
         upstream.models_request(ACCESS),
     ]
     for call in calls:
         assert (b"authorization", b"Bearer sk-planted") in call.headers
         assert b"planted" not in call.target + call.body
         assert "planted" not in repr(call)
-    bare = upstream.forward(b"{}", ANONYMOUS, stream=False)
+    bare = upstream.forward(b"{}", ANONYMOUS, model="m", stream=False, head=HEAD)
     assert b"authorization" not in dict(bare.headers)
 
 
@@ -89,7 +90,7 @@ def test_a_relayed_body_is_carried_as_it_is() -> None:
     upstream = ChatUpstream("https://api.example.com/v1")
     body = b'{ "x" : 1 }'
     for stream, accept in ((True, b"text/event-stream"), (False, b"application/json")):
-        call = upstream.forward(body, ACCESS, stream=stream)
+        call = upstream.forward(body, ACCESS, model="m", stream=stream, head=HEAD)
         assert call.body is body
         assert dict(call.headers)[b"accept"] == accept
         assert dict(call.headers)[b"content-type"] == b"application/json"

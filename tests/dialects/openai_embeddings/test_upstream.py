@@ -8,9 +8,10 @@ import pytest
 
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.errors import InvalidRequest
-from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.http import ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access, Secret
 
+HEAD = RequestHead("POST", "/", b"", [])
 JSON = ReplyHead(200, [(b"content-type", b"application/json")])
 VECTORS = {
     "object": "list",
@@ -49,7 +50,9 @@ def test_a_good_status_may_hide_a_failure(body: bytes, reason: str) -> None:
 def test_the_call_stands_behind_the_servers_own_path() -> None:
     """With its key, and the client's bytes."""
     upstream = EmbeddingsUpstream("https://h/api/v1/")
-    request = upstream.forward(b"{}", Access(token=Secret("sk-1")), stream=False)
+    request = upstream.forward(
+        b"{}", Access(token=Secret("sk-1")), model="m", stream=False, head=HEAD
+    )
     assert (request.method, request.target, request.body) == (b"POST", b"/api/v1/embeddings", b"{}")
     assert (b"authorization", b"Bearer sk-1") in request.headers
 
@@ -58,9 +61,15 @@ def test_vectors_that_cannot_be_shortened_are_not() -> None:
     """A server that would pass over ``dimensions`` is not asked; its own length is no wish."""
     upstream = EmbeddingsUpstream("http://h/v1", own_size=576)
     for fine in (b'{"model":"m","input":"x"}', b'{"model":"m","input":"x","dimensions":576}'):
-        assert upstream.forward(fine, Access(), stream=False).body == fine
+        assert upstream.forward(fine, Access(), model="m", stream=False, head=HEAD).body == fine
     with pytest.raises(InvalidRequest, match="576 numbers and cannot be shortened") as refused:
-        upstream.forward(b'{"model":"m","input":"x","dimensions":64}', Access(), stream=False)
+        upstream.forward(
+            b'{"model":"m","input":"x","dimensions":64}',
+            Access(),
+            model="m",
+            stream=False,
+            head=HEAD,
+        )
     assert refused.value.param == "dimensions"
 
 

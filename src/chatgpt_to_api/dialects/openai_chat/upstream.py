@@ -17,7 +17,7 @@ from chatgpt_to_api.dialects.openai_chat.upstream_request import (
     foreign_names,
     request_object,
 )
-from chatgpt_to_api.wire.http import HttpRequest, ReplyHead
+from chatgpt_to_api.wire.http import HttpRequest, ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access
 
 
@@ -54,7 +54,15 @@ class ChatUpstream:
         """Return what a non-2xx reply means. ``now`` is Unix time in seconds."""
         return fault_of_reply(head, body, now)
 
-    def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
+    def forward(
+        self,
+        body: bytes,
+        access: Access,
+        *,
+        model: str,  # noqa: ARG002  # it stands in the body
+        stream: bool,
+        head: RequestHead,  # noqa: ARG002  # no header of a client means anything here
+    ) -> HttpRequest:
         """Return the call that carries a client's own JSON."""
         return self._server.post_at(self._chat, body, access, stream=stream)
 

@@ -8,7 +8,7 @@ from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_completions.messages import DIALECT
-from chatgpt_to_api.wire.http import HttpRequest, ReplyHead
+from chatgpt_to_api.wire.http import HttpRequest, ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access
 
 
@@ -20,7 +20,15 @@ class CompletionUpstream:
     def __init__(self, base_url: str) -> None:
         self._server = OpenAIServer(base_url)
 
-    def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
+    def forward(
+        self,
+        body: bytes,
+        access: Access,
+        *,
+        model: str,  # noqa: ARG002  # it stands in the body
+        stream: bool,
+        head: RequestHead,  # noqa: ARG002  # no header of a client means anything here
+    ) -> HttpRequest:
         """Return the call that carries a client's own JSON."""
         return self._server.post(b"/completions", body, access, stream=stream)
 

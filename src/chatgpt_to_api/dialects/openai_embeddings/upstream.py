@@ -23,7 +23,7 @@ from chatgpt_to_api.dialects.openai_embeddings.messages import (
 )
 from chatgpt_to_api.errors import InvalidRequest, UpstreamRejected
 from chatgpt_to_api.wire.error_body import read_error_body
-from chatgpt_to_api.wire.http import HttpRequest, ReplyHead
+from chatgpt_to_api.wire.http import HttpRequest, ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access
 
 _REPLY: Final = msgspec.json.Decoder(EmbeddingsReply)
@@ -46,7 +46,15 @@ class EmbeddingsUpstream:
         self._server = OpenAIServer(base_url)
         self._own_size = own_size
 
-    def forward(self, body: bytes, access: Access, *, stream: bool) -> HttpRequest:
+    def forward(
+        self,
+        body: bytes,
+        access: Access,
+        *,
+        model: str,  # noqa: ARG002  # it stands in the body
+        stream: bool,
+        head: RequestHead,  # noqa: ARG002  # no header of a client means anything here
+    ) -> HttpRequest:
         """Return the call that carries a client's own JSON. Raises InvalidRequest."""
         if self._own_size is not None:
             asked = _REQUEST.decode(body).dimensions
