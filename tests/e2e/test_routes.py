@@ -486,3 +486,41 @@ async def test_a_heap_of_dead_tokens_does_not_fail_a_request(tmp_path: Path) -> 
             answer = await asyncio.to_thread(gateway.ask)
             assert answer.status == 200
             assert answer.headers["x-attempts"] == "8"
+
+
+async def test_a_sealed_thought_is_not_sent_to_another_upstream(tmp_path: Path) -> None:
+    """Trap 42: what a sealed goes back to a; c, asked when a fails, gets the turn without it."""
+    routes = """
+[upstreams.c]
+kind = "openai"
+base_url = "{b}/v1"
+emulate = ["stop"]
+
+[[routes]]
+model = "both"
+candidates = [{{ upstream = "a" }}, {{ upstream = "c" }}]
+"""
+    details = [{"type": "reasoning.encrypted", "data": "c2VhbGVk"}]
+    message = {"role": "assistant", "content": "yo", "reasoning_details": details}
+
+    def thinks(seen: Seen) -> Play:
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        fields = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
+        return json_play({**fields, "choices": [choice]})
+
+    # What has to be emulated goes through the canonical model, where seals are known.
+    async with two(tmp_path, routes, more='emulate = ["stop"]') as rig:
+        rig.play_a(thinks)
+        told = (await rig.ask(model="both", stop=["#"])).json["choices"][0]["message"]
+        assert told["reasoning_details"] == details
+        turns = [{"role": "user", "content": "hi"}, told, {"role": "user", "content": "and?"}]
+        await rig.ask(model="both", stop=["#"], messages=turns)
+        assert rig.asked[-1]["messages"][1]["reasoning_details"] == details
+        rig.play_a(DOWN)
+        await rig.ask(model="both", stop=["#"], messages=turns)
+        assert rig.count(rig.b) == 1
+        assert rig.b.seen[-1].json["messages"] == [
+            turns[0],
+            {"role": "assistant", "content": "yo"},
+            turns[2],
+        ]

@@ -222,6 +222,7 @@ def _keyed(
         emulates=frozenset(upstream.emulate or ()),
         context_length=upstream.context_length,
         on_client_gone=upstream.on_client_gone,
+        seals=True,
     )
 
 

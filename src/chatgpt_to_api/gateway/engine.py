@@ -41,6 +41,7 @@ from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.faults import broken_off, fault_of
 from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
+from chatgpt_to_api.gateway.origins import Origins
 from chatgpt_to_api.gateway.part import Part
 from chatgpt_to_api.gateway.pictures import Pictures
 from chatgpt_to_api.gateway.question import Errand, Question
@@ -98,6 +99,7 @@ class Gateway:
         self.keeper = Keeper(loop, hold=limits.hold, keep_alive=limits.keep_alive)
         self.loop = loop
         self.hider = Hider(loop, pool, client, limits)
+        self.origins = Origins(loop.time)
         self._continuing = Continuing(loop, self.hider.submit)
         self._max_body = max_body
         self._pictures: Pictures | None = None

@@ -41,8 +41,8 @@ async def translate(
     An answer that is not what was demanded is asked for once more, on the same lease. Raises
     TransportError, InvalidRequest for what this upstream cannot be asked, and ReplyRefused.
     """
-    request = question.request(part.choice)
     upstream = candidate.upstream
+    request = gateway.origins.fitting(question.request(part.choice), upstream.name)
     emulation = Emulation(request, upstream)
     ignored = (*question.asked.untranslated, *emulation.ignored)
     question.delivery.note_parameters(ignored, question.emulated(emulation.needs))
@@ -243,6 +243,8 @@ class _Call:
         if self._answer is not None:
             self._answer.feed(events)
         if events:
+            if self._candidate.upstream.seals:
+                self._gateway.origins.note(events, self._candidate.upstream.name)
             begun = self._part.said
             self._part.take(events)
             if self._part.said and not begun:

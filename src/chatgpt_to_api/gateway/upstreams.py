@@ -60,7 +60,8 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     upstream that is still being started; it raises Unavailable where that fails. ``continuing``
     holds for a backend that keeps conversations, None where it keeps none. ``fetch_images``:
     pictures by URL reach it as data. ``unheard`` names the
-    parameters of a relayed body that its server takes without effect. ``secrets``
+    parameters of a relayed body that its server takes without effect. ``seals``: its replies can
+    hold opaque parts, which no other upstream is to be sent. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
     says is kept free of them. ``edition`` tells it from those that had its name before.
     """
@@ -84,6 +85,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     ready: Callable[[float], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"
     continuing: ContinuingRules | None = None
+    seals: bool = False
     secrets: tuple[Secret, ...] = ()
     edition: int = 0
 
