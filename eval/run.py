@@ -1,8 +1,9 @@
 """The evaluation: tools and JSON with the embedded model, emulated beside native.
 
-Run as ``make eval``. Native is the embedded model asked directly. Emulated is the same model behind
-a conversation backend that knows only text: one gateway asks another one's conversation door. Every
-question is asked once of each; the table says how many answers did.
+Run as ``make eval``. Asked directly, the embedded model keeps to JSON natively and is told of tools
+in words. Behind a conversation backend that knows only text, both are told in words: there one
+gateway asks another one's conversation door. Every question is asked once of each; the table says
+how many answers did.
 """
 
 from __future__ import annotations
@@ -147,16 +148,16 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as running:
         folder = Path(scratch)
-        give_model(folder / "native")
-        native = running.enter_context(gateway(folder / "native", EMBEDDED_MODEL="on"))
-        emulated = running.enter_context(
+        give_model(folder / "direct")
+        direct = running.enter_context(gateway(folder / "direct", EMBEDDED_MODEL="on"))
+        through = running.enter_context(
             gateway(
-                folder / "emulated",
-                API_REVERSE_PROXY=f"{native}/backend-api/conversation",
+                folder / "through",
+                API_REVERSE_PROXY=f"{direct}/backend-api/conversation",
                 ACCESS_TOKENS="anything",
             )
         )
-        ways = [Tally("native", native), Tally("emulated", emulated)]
+        ways = [Tally("directly", direct), Tally("conversation backend", through)]
         with Progress(console=console) as progress:
             bar = progress.add_task("asking", total=len(ways) * (len(CALLS) + len(FORMS)))
             for way in ways:

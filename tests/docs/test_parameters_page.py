@@ -119,7 +119,7 @@ async def test_conversation_upstreams_get_what_they_can_take(rig: Rig, rows: Any
 
 
 async def test_the_embedded_model_answers_to_what_it_takes(rig: Rig, rows: Any) -> None:
-    """Against the real server: what it refuses, what is listed, and the rest is answered."""
+    """Against the real server: what it refuses, what is listed, what the gateway does for it."""
     for row in rows:
         answer = await rig.ask(model=MODEL, **{"max_tokens": 2, **row.sample})
         if row.local == "refused":
@@ -128,6 +128,7 @@ async def test_the_embedded_model_answers_to_what_it_takes(rig: Rig, rows: Any) 
         assert answer.status == 200, f"{row.name}: {answer.text}"
         given = {name for name in row.sample if name != "messages"}
         assert listed(answer) == (given if row.local == "ignored" else set()), row.name
+        assert ("x-emulated" in answer.headers) == (row.local == "gateway"), row.name
 
 
 async def test_the_embedded_model_honours_what_it_is_said_to(rig: Rig) -> None:

@@ -557,3 +557,38 @@ async def test_a_chat_with_emulated_calls_goes_on_too(
     assert places(backend) == [("conversation-1", "message-1")]
     assert "-3 degrees" in backend.sent()[1]
     assert "How is Oslo?" not in backend.sent()[1]
+    assert 'name="weather"' in backend.sent()[1]
+    # What the model was taught at the beginning is not sent again.
+    assert "<tools>" in backend.sent()[0]
+    assert "<tools>" not in backend.sent()[1] and "To call a tool" not in backend.sent()[1]
+
+
+async def test_other_tools_are_told_and_a_demand_is_repeated(
+    rig: Rig, stage: OpenScript, key: str
+) -> None:
+    """The same tools go untold, a call that must be made is said each time; others begin anew."""
+    backend = KeepingBackend(lambda _: CALL)
+    stage.play(backend)
+    fields: dict[str, Any] = {
+        "headers": {"Authorization": f"Bearer {key}"},
+        "tool_choice": "required",
+    }
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "How is Oslo?"}]
+    told = []
+    for name in ("weather", "weather", "climate"):
+        other = {"type": "function", "function": {"name": name}}
+        answer = await rig.ask(messages=messages, tools=[WEATHER, other], **fields)
+        assert answer.status == 200, answer.text
+        told.append(answer.headers["x-conversation"])
+        message = answer.json["choices"][0]["message"]
+        result = {
+            "role": "tool",
+            "tool_call_id": message["tool_calls"][0]["id"],
+            "content": f"{len(messages)} degrees",
+        }
+        messages += [message, result]
+    assert told == ["new", "continued", "new"]
+    first, second, third = backend.sent()
+    assert "<tools>" in first and "<tools>" not in second
+    assert all("must be a call of one of the tools" in sent for sent in (first, second, third))
+    assert '"name":"climate"' in third and "How is Oslo?" in third

@@ -13,6 +13,7 @@ import pytest
 
 from support.embedded_model import give_model
 from support.gateway_process import GatewayProcess, gateway_process, wait_until
+from support.shared_rig import events_of
 
 QUESTION = (
     '{"model": "text-davinci-002-render-sha", "max_tokens": 12, '
@@ -70,6 +71,51 @@ def test_the_sdk_streams_from_it(gateway: GatewayProcess) -> None:
         chunks = list(stream)
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices).strip()
     assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 8
+
+
+TOOL = {"type": "function", "function": {"name": "weather", "description": "Tells the weather."}}
+
+
+def test_a_request_without_tools_is_passed_on_as_it_is(gateway: GatewayProcess) -> None:
+    """The server's own reply, with fields that only it knows: nothing was translated."""
+    answer = gateway.ask("Say hello.", max_tokens=2, n=2, tools=None)
+    assert answer.json["timings"] and len(answer.json["choices"]) == 2
+    assert "x-emulated" not in answer.headers
+
+
+def test_it_is_told_of_tools_in_words(gateway: GatewayProcess) -> None:
+    """Its template would leave them out: the prompt is longer for them, and what has no effect
+    beside them is still named."""
+    plain = gateway.ask("Say hello.", max_tokens=2)
+    told = gateway.ask("Say hello.", max_tokens=2, tools=[TOOL], user="u", metadata={"a": "b"})
+    assert told.headers["x-emulated"] == "tools"
+    assert told.headers["x-ignored-parameters"] == "user, metadata"
+    grown = told.json["usage"]["prompt_tokens"] - plain.json["usage"]["prompt_tokens"]
+    assert grown > 100
+    refused = gateway.ask("Say hello.", tools=[TOOL], modalities=["audio"])
+    assert (refused.status, refused.json["error"]["param"]) == (400, "modalities")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_must_be_made_is_made_or_missed_aloud(
+    gateway: GatewayProcess, stream: bool
+) -> None:
+    """It is too small to make one; its words are never passed for what was demanded."""
+    answer = gateway.ask(
+        "How is the weather?",
+        tools=[TOOL],
+        tool_choice="required",
+        stop=["."],
+        temperature=0,
+        stream=stream,
+    )
+    if answer.headers["content-type"].startswith("text/event-stream"):  # it took a while
+        [told] = events_of(answer)
+    else:
+        assert answer.status == 502, answer.text
+        told = answer.json
+    assert told["error"]["code"] == "tool_call_missing"
+    assert told["error"]["param"] == "tool_choice"
 
 
 def test_it_answers_the_conversation_protocol_too(gateway: GatewayProcess) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chatgpt_to_api.chat.request import (
     AllowedTools,
+    Branch,
     ChatRequest,
     Image,
     JsonFormat,
@@ -58,6 +59,44 @@ def test_what_is_emulated_is_taken_out_of_the_request() -> None:
     plain = prompted(asked, ("tools", "json", "stop"))
     assert (plain.tools, plain.tool_choice, plain.parallel_tool_calls) == ((), None, None)
     assert (plain.json, plain.stop) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("auto", []),
+        ("required", ["must be a call of one of the tools"]),
+        (NamedTool("now"), ["must be a call of the tool now"]),
+        (AllowedTools(("now",), "required"), ["call only: now", "must be a call of one of them"]),
+    ],
+)
+def test_what_goes_on_is_not_told_its_tools_again(choice: ToolChoice, said: list[str]) -> None:
+    """The list stands at the conversation's beginning; what the next answer must be is said."""
+    rest = request(tools=TOOLS, tool_choice=choice, branch=Branch("c", "m"))
+    *instructions, hello = texts(prompted(rest, ("tools",)))
+    assert hello == ("user", "hello")
+    assert len(instructions) == bool(said)
+    for _, told in instructions:
+        assert all(words in told for words in said)
+        assert "<tools>" not in told and "<tool_call>" not in told
+
+
+def test_json_that_goes_on_is_called_to_mind_without_its_schema() -> None:
+    """A long schema is not repeated either, but a model forgets the form sooner than the tools."""
+    form = JsonFormat({"type": "object", "title": "A long one"}, "answer")
+    [(_, told), hello] = texts(prompted(request(json=form, branch=Branch("c", "m")), ("json",)))
+    assert "must be JSON" in told and "A long one" not in told
+    assert hello == ("user", "hello")
+
+
+def test_a_result_that_goes_on_bears_the_name_of_the_call_before_it() -> None:
+    """The call itself is in the conversation and not sent again."""
+    call = Message("assistant", (ToolCall("c1", "weather", "{}"),))
+    result = Message("tool", (ToolResult("c1", (Text("Cold."),)),))
+    rest = request(result, tools=TOOLS, branch=Branch("c", "m"))
+    [(role, told)] = texts(prompted(rest, ("tools",), before=(HELLO, call, result)))
+    assert role == "user"
+    assert told == '<tool_response id="c1" name="weather">\nCold.\n</tool_response>'
 
 
 def test_instructions_stand_behind_the_callers_own() -> None:

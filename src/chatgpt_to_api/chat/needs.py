@@ -10,6 +10,10 @@ import msgspec
 Need: TypeAlias = Literal["tools", "json", "images", "audio", "files"]
 
 
+Feature: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
+"""What a request may ask for that the gateway can do in place of an upstream that cannot."""
+
+
 class Needs(msgspec.Struct, frozen=True):
     """Each need with the path of the field that has it (``messages[2].content[0]``).
 

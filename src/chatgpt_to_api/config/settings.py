@@ -414,9 +414,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Emulated, ...] | None,
         of_upstream(
             "What the gateway does in its place because it cannot; without it everything "
-            "(conversation) or nothing (others).",
-            "conversation",
-            *KEYED,
+            "(conversation), tools (local) or nothing (others)."
         ),
     ] = None
     continue_conversations: Annotated[

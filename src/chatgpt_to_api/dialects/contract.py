@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from chatgpt_to_api.chat.events import ChatEvent
-from chatgpt_to_api.chat.needs import Needs
+from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.errors import GatewayError
@@ -83,6 +83,13 @@ class Asked(Protocol):
 
     def needs(self) -> Needs:
         """What it needs of its upstream, for routes whose candidates cannot all do everything."""
+        ...
+
+    def may_need(self, feature: Feature) -> bool:
+        """Whether it may ask for ``feature``; cheap, so that the relay lane needs no translation.
+
+        No is certain. Yes is to be looked at in its canonical form.
+        """
         ...
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:

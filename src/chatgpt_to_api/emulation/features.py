@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
-Emulated: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
+from chatgpt_to_api.chat.needs import Feature
+
+Emulated: TypeAlias = Feature
 
 TOLD: Final[tuple[Emulated, ...]] = ("tools", "json", "stop", "max_tokens", "n")
 """Everything that can be emulated, in the order it is told."""

@@ -39,18 +39,36 @@ Use only the tools listed above, under exactly these names, with arguments that 
 parameters. Write nothing after a call: what the tool returns comes to you between <{RESULT}> \
 tags. Where no tool helps, answer in plain words."""
 
+_IN_THE_WAY: Final[Set[Emulated]] = frozenset(("json", "stop"))
+"""What an upstream must not see to itself where it writes calls in words."""
+
+_UNTOLD: Final = frozenset(("tools", "tool_choice", "function_call"))
+"""Extras that an upstream without tools is not sent: freeform tools, and choices that name them."""
+
 _ONE_AT_A_TIME: Final = "Make at most one call, then wait for its result."
 _SEVERAL: Final = "Where several calls do not depend on each other, write them one after another."
+_JSON_AGAIN: Final = (
+    "This answer, too, must be JSON as it was described at the beginning, and nothing else."
+)
 _NO_FENCE: Final = "Write nothing before or after it, and no code fence around it."
 
 
-def needed(request: ChatRequest, emulates: Set[Emulated]) -> tuple[Emulated, ...]:
-    """Return what has to be emulated for ``request`` by an upstream that lacks ``emulates``."""
+def needed(
+    request: ChatRequest, emulates: Set[Emulated], native: Set[str] = frozenset()
+) -> tuple[Emulated, ...]:
+    """Return what has to be emulated for ``request`` by an upstream that lacks ``emulates``.
+
+    ``native`` is what it can do by itself. Beside calls in words some of that will not do: a stop
+    string would cut into them, and a server that lets nothing but JSON be written prevents them.
+    Raises InvalidRequest for a choice that names no tool of the request.
+    """
     needs: list[Emulated] = []
     if "tools" in emulates and (
         request.tools or must_call(request) or _has_calls(request.messages)
     ):
         needs.append("tools")
+        if callable_tools(request):
+            emulates = emulates | (_IN_THE_WAY & native)
     if "json" in emulates and request.json is not None:
         needs.append("json")
     if "stop" in emulates and request.stop:
@@ -60,6 +78,11 @@ def needed(request: ChatRequest, emulates: Set[Emulated]) -> tuple[Emulated, ...
     return tuple(needs)
 
 
+def untold(request: ChatRequest) -> tuple[str, ...]:
+    """Return which parameters emulated tools leave out: what is not about functions."""
+    return tuple(name for name in request.extras if name in _UNTOLD)
+
+
 def without(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:
     """Return the request without the parameters that are emulated: the upstream never sees them."""
     changed: dict[str, Any] = {}
@@ -67,6 +90,9 @@ def without(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:
         match need:
             case "tools":
                 changed |= {"tools": (), "tool_choice": None, "parallel_tool_calls": None}
+                if not _UNTOLD.isdisjoint(request.extras):
+                    kept = {k: v for k, v in request.extras.items() if k not in _UNTOLD}
+                    changed["extras"] = kept
             case "json":
                 changed["json"] = None
             case "stop":
@@ -78,19 +104,24 @@ def without(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:
     return structs.replace(request, **changed) if changed else request
 
 
-def prompted(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:
+def prompted(
+    request: ChatRequest, needs: Iterable[Emulated], before: Iterable[Message] = ()
+) -> ChatRequest:
     """Return the request with what is emulated said in words instead.
 
+    A request that goes on at a ``branch`` was told its tools and its form at the beginning of the
+    conversation, which are not repeated; ``before`` are the messages that were asked there.
     Raises InvalidRequest for a ``tool_choice`` that names no tool of the request.
     """
     messages = request.messages
+    goes_on = request.branch is not None
     instructions: list[str] = []
     if "tools" in needs:
-        messages = tuple(_retold(messages))
+        messages = tuple(_retold(messages, _names(before)))
         if callable_tools(request):
-            instructions.append(_tools(request))
+            instructions += _choice(request) if goes_on else _tools(request)
     if "json" in needs and request.json is not None:
-        instructions.append(_json(request.json))
+        instructions.append(_JSON_AGAIN if goes_on else _json(request.json))
     if instructions:
         messages = _instructed(messages, "\n\n".join(instructions))
     return structs.replace(without(request, needs), messages=messages)
@@ -157,22 +188,26 @@ def _has_calls(messages: Iterable[Message]) -> bool:
 # -- instructions ----------------------------------------------------------------------------------
 
 
-def _tools(request: ChatRequest) -> str:
+def _tools(request: ChatRequest) -> list[str]:
     listed = "\n".join(_line(tool) for tool in request.tools)
     pieces = [f"You can call tools, one on each line:\n\n<tools>\n{listed}\n</tools>", _HOW_TO_CALL]
     pieces.append(_ONE_AT_A_TIME if request.parallel_tool_calls is False else _SEVERAL)
+    return pieces + _choice(request)
+
+
+def _choice(request: ChatRequest) -> list[str]:
+    """What is said of the next answer alone, and so every time."""
     match request.tool_choice:
         case NamedTool(name):
-            pieces.append(f"Your next answer must be a call of the tool {name}.")
+            return [f"Your next answer must be a call of the tool {name}."]
         case AllowedTools(names, mode):
-            pieces.append(f"Of these tools you may now call only: {', '.join(names)}.")
-            if mode == "required":
-                pieces.append("Your next answer must be a call of one of them.")
+            only = f"Of these tools you may now call only: {', '.join(names)}."
+            must = "Your next answer must be a call of one of them."
+            return [only, must] if mode == "required" else [only]
         case "required":
-            pieces.append("Your next answer must be a call of one of the tools.")
+            return ["Your next answer must be a call of one of the tools."]
         case _:
-            pass
-    return "\n\n".join(pieces)
+            return []
 
 
 def _line(tool: Tool) -> str:
@@ -217,13 +252,18 @@ def _instructed(messages: tuple[Message, ...], words: str) -> tuple[Message, ...
 # -- what was called before ------------------------------------------------------------------------
 
 
-def _retold(messages: Iterable[Message]) -> Iterator[Message]:
+def _names(messages: Iterable[Message]) -> dict[str, str]:
+    """The names of the tools that were called, by the calls' ids."""
+    parts = (part for message in messages for part in message.parts)
+    return {part.id: part.name for part in parts if isinstance(part, ToolCall)}
+
+
+def _retold(messages: Iterable[Message], names: dict[str, str]) -> Iterator[Message]:
     """Tell calls and results of the past in the words of the protocol.
 
-    Results that follow each other come in one user message, in their order, before the words of a
-    message that brought both.
+    ``names`` are those of calls that were told before. Results that follow each other come in one
+    user message, in their order, before the words of a message that brought both.
     """
-    names: dict[str, str] = {}
     results: list[Part] = []
     for message in messages:
         others: list[Part] = []

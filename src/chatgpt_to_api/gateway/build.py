@@ -14,11 +14,11 @@ from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
-from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
+from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unheard
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.dialects.openai_completions.upstream import CompletionUpstream
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
-from chatgpt_to_api.emulation.features import EMULATED
+from chatgpt_to_api.emulation.features import EMULATED, Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import (
@@ -35,9 +35,11 @@ from chatgpt_to_api.wire.http import split_url
 from chatgpt_to_api.wire.proxy import Proxy, parse_proxy
 from chatgpt_to_api.wire.secret import Access
 
-_BLIND: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "files"}
-"""What the embedded model's server does: it reads text only."""
+_EMBEDDED: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "files", "tools"}
+"""What the embedded model's server does. It reads text only, and the template its model runs with
+shows the model no tools; measured, it never calls one."""
 
+_SHOWN_BY_US: Final[frozenset[Emulated]] = frozenset({"tools"})
 
 _FIRST_EDITIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -180,7 +182,8 @@ def _upstream(
             )
         case "local":
             assert local is not None
-            codec = ChatUpstream(local.base_url, include_usage=upstream.include_usage)
+            codec = LlamaCppUpstream(local.base_url, include_usage=upstream.include_usage)
+            emulates = _SHOWN_BY_US if upstream.emulate is None else frozenset(upstream.emulate)
             return ConfiguredUpstream(
                 name=name,
                 kind="local",
@@ -191,7 +194,8 @@ def _upstream(
                 ),
                 models=(*local.models, *(upstream.models or ())),
                 context_length=upstream.context_length or local.context,
-                native=_BLIND,
+                native=_EMBEDDED - emulates,
+                emulates=emulates,
                 unheard=unheard,
                 ready=local.ready,
                 include_usage=upstream.include_usage,

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.emulation.pipeline import Heard, Pipeline, demand_of
-from chatgpt_to_api.emulation.prompt import callable_tools, needed, prompted, without
-from chatgpt_to_api.errors import InvalidRequest
+from chatgpt_to_api.emulation.prompt import needed, prompted, untold, without
 from chatgpt_to_api.gateway.upstreams import ConfiguredUpstream
 
 
@@ -19,18 +18,13 @@ class Emulation:
 
     def __init__(self, request: ChatRequest, upstream: ConfiguredUpstream) -> None:
         """Raise InvalidRequest for what this upstream cannot be asked, in whatever words."""
-        needs = needed(request, upstream.emulates)
-        if request.n > 1 and upstream.can("n") == "absent":
-            raise InvalidRequest(
-                f"The upstream {upstream.name!r} gives one answer, and emulating 'n' is switched "
-                "off there.",
-                param="n",
-                code="unsupported_parameter",
-            )
+        needs = needed(request, upstream.emulates, upstream.native)
         self._request = request
         self.needs: frozenset[Emulated] = frozenset(needs)
         # Asked of the messages as they came: what is wrong with one is told by its true place.
         names = list(upstream.codec.ignored(without(request, needs)))
+        if "tools" in needs:
+            names += untold(request)
         if request.stop and upstream.can("stop") == "absent":
             names.append("stop")
         if request.max_tokens is not None and upstream.can("max_tokens") == "absent":
@@ -38,12 +32,13 @@ class Emulation:
         self.ignored = tuple(names)
         """Names of the parameters that nobody honours."""
         self._demand = demand_of(request, self.needs)
-        if "tools" in self.needs:
-            callable_tools(request)  # a choice of nothing is refused before anybody is asked
 
     def asked(self, request: ChatRequest) -> ChatRequest:
         """Return what the upstream is asked for a request, or for what is left of one to ask."""
-        return prompted(request, self.needs) if self.needs else request
+        if not self.needs:
+            return request
+        before = () if request.branch is None else self._request.messages
+        return prompted(request, self.needs, before)
 
     def pipeline(self, count: Callable[[str], int], heard: Heard | None) -> Pipeline | None:
         """Return what has to be done to a reply, None for nothing."""

@@ -219,6 +219,8 @@ class Gateway:
         delivery, asked = question.delivery, question.asked
         if isinstance(asked, AsksPrompts):
             question.prompts = asked.prompts
+        if question.several:
+            candidates = [c for c in candidates if c.upstream.can("n") != "absent"]
         whole = list(takewhile(lambda candidate: question.at_once(candidate.upstream), candidates))
         rest = candidates[len(whole) :]
         if delivery.door.endpoint != CHAT:  # parts are asked for as chats
@@ -230,7 +232,8 @@ class Gateway:
                 return
         elif not rest:
             raise InvalidRequest(
-                f"No upstream of {asked.model!r} gives more than one answer here.",
+                f"No upstream of {asked.model!r} gives more than one answer here, nor does the "
+                "gateway make several of it.",
                 param="n",
                 code=UNSUPPORTED,
             )

@@ -17,7 +17,6 @@ from chatgpt_to_api.emulation.features import TOLD, Emulated
 from chatgpt_to_api.emulation.prompt import needed
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.delivery import Delivery
-from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.gateway.part import Part, summed
 from chatgpt_to_api.gateway.routes import NOWHERE, Routes
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 
 DRAIN: Final = 60.0
 """How long a call of an ``on_client_gone = "drain"`` upstream is read on for nobody, seconds."""
+
+
+_JUDGED: Final[Set[Emulated]] = frozenset(("tools", "json"))
 
 
 class Errand(Protocol):
@@ -133,10 +135,12 @@ class Question:
         """The canonical request of one part, decoded once. Raises InvalidRequest."""
         if self.prompts > 1:
             return self._of_prompt(choice // (self.asked.n // self.prompts))
-        if self._request is None:
-            request = self.asked.request()
-            self._request = structs.replace(request, n=1) if self.split else request
-        return self._request
+        request = self._request
+        if request is None:
+            request = self._request = self.asked.request()
+        if self.split and request.n != 1:  # it may have been read whole before it was split
+            request = self._request = structs.replace(request, n=1)
+        return request
 
     def _of_prompt(self, prompt: int) -> ChatRequest:
         request = self._requests.get(prompt)
@@ -159,17 +163,29 @@ class Question:
             self._digested = DigestedChat(self.request().messages)
         return self._digested
 
-    def needs(self, upstream: ConfiguredUpstream) -> bool:
-        """Whether something has to be emulated for this request at ``upstream``."""
-        return bool(upstream.emulates and needed(self.request(), upstream.emulates))
+    def needs(self, upstream: ConfiguredUpstream) -> Sequence[Emulated]:
+        """What has to be emulated for this request at ``upstream``. Raises InvalidRequest.
+
+        Where nothing is, it is told without translating the request.
+        """
+        if not any(map(self.asked.may_need, upstream.emulates)):
+            return ()
+        return needed(self.request(), upstream.emulates, upstream.native)
+
+    @property
+    def several(self) -> bool:
+        """Whether a prompt gets more than one answer."""
+        return self.asked.n > self.prompts
 
     def at_once(self, upstream: ConfiguredUpstream) -> bool:
-        """Whether ``upstream`` gives all choices in answer to one call."""
-        door = self.delivery.door
-        if door.endpoint == CHAT or door.dialect not in upstream.relays:
-            return self.prompts == 1 and not upstream.one_choice
-        one_each = self.asked.n == self.prompts
-        return (one_each or upstream.can("n") == "native") and not self.needs(upstream)
+        """Whether ``upstream`` gives all choices in answer to one call. Raises InvalidRequest."""
+        if self.several and upstream.can("n") != "native":
+            return False
+        needs = self.needs(upstream)
+        if not needs and self.delivery.door.dialect in upstream.relays:
+            return True
+        # A reply that is judged may have to be asked for again, which is one choice's business.
+        return self.prompts == 1 and _JUDGED.isdisjoint(needs)
 
     def usage(self) -> Usage | None:
         """What the parts' answers cost together, as far as is known."""
@@ -177,7 +193,7 @@ class Question:
 
     def emulated(self, needs: Set[Emulated]) -> list[Emulated]:
         """What is emulated where an upstream ``needs`` it, in the order it is always told."""
-        several = self.split and self.asked.n > self.prompts
+        several = self.split and self.several
         return [name for name in TOLD if name in needs or (name == "n" and several)]
 
     def client_gone(self) -> None:

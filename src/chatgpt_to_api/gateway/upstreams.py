@@ -98,14 +98,6 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is asked for any model that nobody claims."""
         return self.kind in KEYED and self.models is None
 
-    @property
-    def one_choice(self) -> bool:
-        """Whether it is asked for one choice at a time: ``n`` makes independent parts.
-
-        It has to be where replies are judged, and perhaps asked for again.
-        """
-        return not self.emulates.isdisjoint(("n", "tools", "json"))
-
     def can(self, capability: Capability) -> Literal["native", "emulated", "absent"]:
         """How a request gets this from it."""
         if capability in self.emulates:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from chatgpt_to_api.chat.request import ChatRequest, Message, Text
 from chatgpt_to_api.dialects.openai.faults import fault_of_reply
-from chatgpt_to_api.dialects.openai_chat.llama_cpp import unheard
+from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unheard
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.wire.http import ReplyHead
 
@@ -23,6 +24,26 @@ def test_an_answer_in_sound_is_refused() -> None:
         unheard(b'{"modalities":["text","audio"]}')
     assert caught.value.param == "modalities"
     assert unheard(b'{"modalities":5}') == ()
+
+
+def test_what_was_translated_is_named_and_refused_alike() -> None:
+    """The translate lane tells the same as the relay lane."""
+    codec = LlamaCppUpstream("http://127.0.0.1:1/v1")
+    hello = (Message("user", (Text("hi"),)),)
+    extras = {"verbosity": "low", "modalities": ["text"], "logit_bias": {"7": 1}, "top_k": 3}
+    asked = ChatRequest(
+        model="m",
+        messages=hello,
+        user="u",
+        reasoning_effort="low",
+        prompt_cache_key="k",
+        dialect="openai_chat",
+        extras=extras,
+    )
+    assert codec.ignored(asked) == ("reasoning_effort", "user", "prompt_cache_key", "verbosity")
+    with pytest.raises(InvalidRequest) as caught:
+        codec.ignored(ChatRequest(model="m", messages=hello, extras={"modalities": ["audio"]}))
+    assert caught.value.param == "modalities"
 
 
 @pytest.mark.parametrize(

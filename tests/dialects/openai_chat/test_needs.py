@@ -9,6 +9,7 @@ import pytest
 
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.dialects.openai_chat.door import DOOR
+from chatgpt_to_api.emulation.features import TOLD
 from chatgpt_to_api.wire.http import RequestHead
 
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -55,6 +56,42 @@ def needs(content: Any = "hi", **more: Any) -> Needs:
 def test_needs_and_the_fields_that_have_them(asked: dict[str, Any], fields: dict[str, str]) -> None:
     """What is mistyped is somebody else's error to tell."""
     assert needs(**asked).fields == fields
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "may"),
+    [
+        ({}, set()),
+        ({"tools": [TOOL]}, {"tools"}),
+        ({"tools": []}, set()),
+        ({"functions": [{"name": "f"}]}, {"tools"}),
+        ({"tool_choice": "required"}, {"tools"}),
+        ({"content": "hi", "said": {"tool_calls": [CALL]}}, {"tools"}),
+        ({"said": {"function_call": CALL["function"]}}, {"tools"}),
+        ({"said": {"content": "hi", "tool_calls": []}}, set()),
+        ({"result": {"role": "tool", "tool_call_id": "c", "content": "x"}}, {"tools"}),
+        ({"result": {"role": "function", "name": "f", "content": "x"}}, {"tools"}),
+        ({"response_format": {"type": "json_object"}}, {"json"}),
+        ({"response_format": None, "stop": [], "n": 1}, set()),
+        ({"stop": "x", "n": 2}, {"stop", "n"}),
+        ({"max_tokens": 1}, {"max_tokens"}),
+        ({"max_completion_tokens": 1}, {"max_tokens"}),
+    ],
+)
+def test_what_may_have_to_be_emulated(asked: dict[str, Any], may: set[str]) -> None:
+    """Told without translating; a call or a result of an earlier turn counts as well."""
+    more = dict(asked)
+    messages: list[Any] = [{"role": "user", "content": more.pop("content", "hi")}]
+    if "said" in more:
+        messages.append({"role": "assistant", **more.pop("said")})
+    if "result" in more:
+        messages.append(more.pop("result"))
+    body = json.dumps({"model": "m", "messages": messages, **more}).encode()
+    found = DOOR.ask(RequestHead("POST", "/v1/chat/completions", b"", ()), body)
+    assert {name for name in TOLD if found.may_need(name)} == may
 
 
 def test_the_length_is_about_that_of_the_text() -> None:

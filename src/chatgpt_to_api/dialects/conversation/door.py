@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Needs
+from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest, Message, Text
 from chatgpt_to_api.dialects.contract import Asked, ReplyEncoder, Stamp
 from chatgpt_to_api.dialects.conversation.answer import Answer, Place
@@ -101,6 +101,10 @@ class ConversationAsked:
     def needs(self) -> Needs:
         """How long it is: the protocol asks for text and nothing else."""
         return Needs({}, len(self._body) // BYTES_PER_TOKEN)
+
+    def may_need(self, feature: Feature) -> bool:  # noqa: ARG002  # the contract's
+        """No: the protocol asks for text and nothing else."""
+        return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no usage
         """The client's own JSON with the model's name changed."""

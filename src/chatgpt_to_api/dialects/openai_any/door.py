@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chatgpt_to_api.chat.needs import Needs
+from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
@@ -49,6 +49,10 @@ class AnyAsked:
     def needs(self) -> Needs:
         """Nothing that only some upstreams can."""
         return Needs()
+
+    def may_need(self, feature: Feature) -> bool:  # noqa: ARG002  # the contract's
+        """No: what it asks for is its upstream's business."""
+        return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # the contract's
         """It is not one piece of bytes."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import Needs
+from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.bodies import decode_body, present, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
@@ -22,7 +22,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     ChatCompletionRequest,
     ChatMessage,
 )
-from chatgpt_to_api.dialects.openai_chat.needs import needs_of
+from chatgpt_to_api.dialects.openai_chat.needs import may_need, needs_of
 from chatgpt_to_api.dialects.openai_chat.pictures import linked_pictures, with_pictures
 from chatgpt_to_api.dialects.problems import check_depth, invalid, too_many
 from chatgpt_to_api.errors import GatewayError
@@ -119,6 +119,10 @@ class ChatAsked:
     def needs(self) -> Needs:
         """Return what it needs of its upstream."""
         return needs_of(self.asked)
+
+    def may_need(self, feature: Feature) -> bool:
+        """Return whether it may ask for ``feature``."""
+        return may_need(self.asked, feature)
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
         """Return the client's own JSON; a field that must change is replaced in its place.

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Need, Needs
+from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Feature, Need, Needs
 from chatgpt_to_api.dialects.bodies import present
-from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest
+from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, ChatMessage
 
 
 class _Typed(msgspec.Struct):
@@ -49,6 +49,28 @@ def needs_of(asked: ChatCompletionRequest) -> Needs:
             else:
                 fields.setdefault(need, f"messages[{number}].content[{place}]")
     return Needs(fields, (length + sum(map(len, _tools(asked)))) // BYTES_PER_TOKEN)
+
+
+def may_need(asked: ChatCompletionRequest, feature: Feature) -> bool:
+    """Return whether a request may ask for ``feature``; one that was called before counts too."""
+    match feature:
+        case "tools":
+            given = asked.tools or asked.functions or present(asked.tool_choice)
+            return bool(given) or any(map(_is_of_a_call, asked.messages))
+        case "json":
+            return present(asked.response_format)
+        case "stop":
+            return bool(asked.stop)
+        case "max_tokens":
+            return asked.max_tokens is not None or asked.max_completion_tokens is not None
+        case "n":
+            return (asked.n or 1) > 1
+
+
+def _is_of_a_call(message: ChatMessage) -> bool:
+    if message.role == "assistant":
+        return bool(message.tool_calls) or present(message.function_call)
+    return message.role in ("tool", "function")
 
 
 def _tools(asked: ChatCompletionRequest) -> Iterator[msgspec.Raw]:

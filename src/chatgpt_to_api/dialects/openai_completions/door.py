@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import Needs
+from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest, Message, Sampling, Text
 from chatgpt_to_api.dialects.bodies import decode_body, present, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
@@ -134,6 +134,18 @@ class CompletionAsked:
     def needs(self) -> Needs:
         """Nothing that only some upstreams can."""
         return Needs()
+
+    def may_need(self, feature: Feature) -> bool:
+        """Return whether it may ask for ``feature``: its length always has a limit."""
+        match feature:
+            case "stop":
+                return bool(self.asked.stop)
+            case "max_tokens":
+                return True
+            case "n":
+                return self.each > 1
+            case "tools" | "json":
+                return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
         """Return the client's own JSON; a field that must change is replaced in its place."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import Needs
+from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.bodies import decode_body, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
@@ -47,6 +47,10 @@ class EmbeddingsAsked:
     def needs(self) -> Needs:
         """Nothing that only some upstreams can: each text is measured by itself."""
         return Needs()
+
+    def may_need(self, feature: Feature) -> bool:  # noqa: ARG002  # the contract's
+        """No: all of these are about text that a model writes."""
+        return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no stream
         """Return the client's own JSON, for the upstream's name of the model."""
