@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from chatgpt_to_api.chat.request import ChatRequest, Message, Text
-from chatgpt_to_api.dialects.openai.faults import fault_of_reply
+from chatgpt_to_api.dialects.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unheard
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.wire.http import ReplyHead

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from chatgpt_to_api.dialects.contract import UpstreamFault
-from chatgpt_to_api.dialects.openai.faults import (
+from chatgpt_to_api.dialects.faults import (
     anything,
     challenge_page,
     fault_of_event,

@@ -15,7 +15,7 @@ import msgspec
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault
-from chatgpt_to_api.dialects.openai.faults import (
+from chatgpt_to_api.dialects.faults import (
     anything,
     complaint,
     fault_of_event,

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.contract import WholeFacts
-from chatgpt_to_api.dialects.openai.faults import anything
+from chatgpt_to_api.dialects.faults import anything
 from chatgpt_to_api.dialects.openai.messages import LooseReply, WholeReply
 from chatgpt_to_api.dialects.openai.replies import TERMINAL, no_completion
 from chatgpt_to_api.dialects.openai.usage import read_usage, usage_of

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from chatgpt_to_api.dialects.contract import UpstreamFault
-from chatgpt_to_api.dialects.openai.faults import fault_of_reply
+from chatgpt_to_api.dialects.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.wire.http import Header, Headers, HttpRequest, ReplyHead, RequestHead, header
 from chatgpt_to_api.wire.secret import Access

@@ -6,7 +6,7 @@ import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Ids, UpstreamFault, WholeFacts
-from chatgpt_to_api.dialects.openai.faults import fault_of_reply
+from chatgpt_to_api.dialects.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole

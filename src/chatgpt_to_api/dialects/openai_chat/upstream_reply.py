@@ -33,7 +33,7 @@ from chatgpt_to_api.chat.request import Branch, ChatRequest, Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.bodies import NO_RAW, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
-from chatgpt_to_api.dialects.openai.faults import (
+from chatgpt_to_api.dialects.faults import (
     anything,
     complaint,
     fault_of_event,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatgpt_to_api.dialects.contract import UpstreamFault, WholeFacts
-from chatgpt_to_api.dialects.openai.faults import fault_of_reply
+from chatgpt_to_api.dialects.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole

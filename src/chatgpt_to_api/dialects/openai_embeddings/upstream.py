@@ -8,7 +8,7 @@ import msgspec
 
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.contract import Scanner, UpstreamFault, WholeFacts
-from chatgpt_to_api.dialects.openai.faults import (
+from chatgpt_to_api.dialects.faults import (
     challenge_page,
     complaint,
     fault_of_reply,

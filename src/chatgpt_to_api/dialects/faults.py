@@ -1,4 +1,8 @@
-"""What a failed call of an OpenAI-style server means: for client, credential, upstream, retry."""
+"""What a failed call of a vendor's server means: for client, credential, upstream, retry.
+
+Vendors word their errors differently but mean the same by their statuses. A dialect whose vendor
+means something else reads that itself and leaves the rest to this.
+"""
 
 from __future__ import annotations
 
@@ -258,10 +262,10 @@ def _limited(said: ErrorBody, headers: Headers, now: float) -> UpstreamFault:
 def _wrong_path(status: int) -> UpstreamFault:
     return UpstreamFault(
         error=UpstreamFailed(
-            f"No chat completions are served at the upstream's base URL (status {status}).",
+            f"What was asked for is not served at the upstream's base URL (status {status}).",
             code="upstream_wrong_path",
         ),
-        reason=f"no chat completions there (status {status})",
+        reason=f"not served there (status {status})",
         retry="next_candidate",
     )
 

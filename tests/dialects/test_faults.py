@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatgpt_to_api.dialects.contract import UpstreamFault
-from chatgpt_to_api.dialects.openai.faults import fault_of_event
+from chatgpt_to_api.dialects.faults import fault_of_event
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.errors import (
     GatewayError,
