@@ -140,14 +140,26 @@ class Message(msgspec.Struct, frozen=True):
     vendor: Vendor | None = None
 
 
+class Grammar(msgspec.Struct, frozen=True):
+    """What the text for a freeform tool must look like, in a ``syntax`` (``lark``, ``regex``)."""
+
+    syntax: str
+    definition: str
+
+
 class Tool(msgspec.Struct, frozen=True):
-    """A function the model may call. ``schema`` is a JSON Schema of its arguments."""
+    """A tool the model may call. ``schema`` is a JSON Schema of a function's arguments.
+
+    ``freeform``: no function; it takes plain text, which has to fit ``grammar`` where there is one.
+    """
 
     name: str
     description: str | None = None
     schema: Mapping[str, Any] | None = None
     strict: bool | None = None
     vendor: Vendor | None = None
+    freeform: bool = False
+    grammar: Grammar | None = None
 
 
 class NamedTool(msgspec.Struct, frozen=True):
