@@ -19,11 +19,13 @@ class Started(msgspec.Struct, frozen=True):
     """The reply has begun. ``model`` is what really answers, "" where the upstream does not say.
 
     ``service_tier`` and ``fingerprint`` say which class of service and which build answer.
+    ``usage`` is what is known of it at the beginning: the prompt's tokens, or None.
     """
 
     model: str = ""
     service_tier: str = ""
     fingerprint: str = ""
+    usage: Usage | None = None
 
 
 class BlockStarted(msgspec.Struct, frozen=True):
@@ -96,12 +98,16 @@ class BlockEnded(msgspec.Struct, frozen=True):
 
 
 class Citation(msgspec.Struct, frozen=True):
-    """A web page that a choice's text rests on, from character ``start`` up to ``end`` of it."""
+    """A web page that a choice's text rests on, from character ``start`` up to ``end`` of it.
+
+    ``opaque`` is the same in its own dialect's words, as JSON: they may say more.
+    """
 
     url: str
     title: str = ""
     start: int | None = None
     end: int | None = None
+    opaque: Opaque | None = None
 
 
 class Annotated(msgspec.Struct, frozen=True):

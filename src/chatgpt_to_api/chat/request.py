@@ -233,7 +233,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``continuation`` is set by a decoder's ``follow_up`` only; then ``messages`` is what was asked
     before and is not sent again. With a ``branch`` the messages are only what is new: the backend
     has all that was said before in that conversation. ``own_names`` tells what the client calls a
-    parameter that it knows by another name.
+    parameter that it knows by another name. ``names_stop``: the client is to hear which stop string
+    ended the answer; ``counts_first``: at the answer's beginning, how long its prompt is.
     """
 
     model: str
@@ -257,6 +258,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     continuation: Continuation | None = None
     branch: Branch | None = None
     own_names: Mapping[str, str] = msgspec.field(default_factory=dict)
+    names_stop: bool = False
+    counts_first: bool = False
 
     def named(self, parameter: str) -> str:
         """Return what the client calls a parameter."""
