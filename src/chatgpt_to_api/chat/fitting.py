@@ -27,7 +27,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def cleaned(text: str, limit: int) -> str:
-    """Return ``text`` in letters, digits, ``_`` and ``-``, at most ``limit``; "" gets a name too."""
+    """Return ``text`` in at most ``limit`` letters, digits, ``_`` and ``-``; "" gets a name too."""
     clean = _UNFIT.sub("_", text)
     return text if clean == text and 0 < len(text) <= limit else _marked(text, clean, limit)
 
