@@ -108,6 +108,7 @@ REASONING = st.builds(Reasoning, WORD) | st.builds(Reasoning, st.just("") | WORD
 CALL = (
     st.builds(ToolCall, WORD, WORD, st.just("") | WORD)
     | st.builds(ToolCall, WORD, WORD, WORD, st.just(Opaque("openai_chat", '{"google":{"x":1}}')))
+    | st.builds(ToolCall, WORD, WORD, WORD, st.builds(Opaque, st.just("gemini"), WORD))
     | st.builds(ToolCall, WORD, WORD, st.just("") | WORD, st.none(), st.just(value=True))
 )
 
@@ -218,7 +219,9 @@ CALLED = st.tuples(
     WORD,
     WORD,
     st.booleans(),
-    st.none() | st.just(Opaque("openai_chat", '{"google":{"thought_signature":"x"}}')),
+    st.none()
+    | st.just(Opaque("openai_chat", '{"google":{"x":1}}'))
+    | st.builds(Opaque, st.just("gemini"), WORD),
 )
 LOGPROB = st.none() | st.floats(-100, 0)
 RAW = st.none() | st.binary(max_size=3).map(tuple)

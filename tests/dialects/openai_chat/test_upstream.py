@@ -200,11 +200,19 @@ def test_another_dialects_words_stay_behind() -> None:
 def test_another_vendors_opaque_parts_stay_behind() -> None:
     """The thought's text goes on, its signature does not."""
     thought = Reasoning("hm", Opaque("anthropic", "signature"))
-    call = ToolCall("a", "f", "{}", Opaque("gemini", "signature"))
+    call = ToolCall("a", "f", "{}", Opaque("openai_responses", "signature"))
     request = ChatRequest(model="m", messages=(Message("assistant", (thought, call)),))
     (message,) = encoded(request)["messages"]
     assert message["reasoning_content"] == "hm"
     assert b"signature" not in json.dumps(message).encode()
+
+
+def test_a_google_signature_goes_back_beside_its_call() -> None:
+    """Trap 55: also one that came over the vendor's own dialect."""
+    call = ToolCall("a", "f", "{}", Opaque("gemini", "c2ln"))
+    request = ChatRequest(model="m", messages=(Message("assistant", (call,)),))
+    (message,) = encoded(request)["messages"]
+    assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "c2ln"}}
 
 
 def test_an_answers_schema_needs_a_name() -> None:

@@ -34,6 +34,7 @@ from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_object
 from chatgpt_to_api.dialects.openai.replies import STREAM_HEADERS
 from chatgpt_to_api.dialects.openai.usage import usage_object
+from chatgpt_to_api.dialects.openai_chat.extra_content import extra_content
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import Headers, HttpReply
@@ -377,8 +378,9 @@ def _called(call: BlockStarted, arguments: str) -> dict[str, Any]:
             "type": "function",
             "function": {"name": call.tool_name, "arguments": arguments},
         }
-    if call.opaque is not None and call.opaque.dialect == DIALECT:
-        fields["extra_content"] = Raw(call.opaque.data.encode())
+    extra = extra_content(call.opaque)
+    if extra is not None:
+        fields["extra_content"] = extra
     return fields
 
 

@@ -31,6 +31,7 @@ from chatgpt_to_api.chat.request import (
 )
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.openai_chat.door_parts import content, vendor_fields
+from chatgpt_to_api.dialects.openai_chat.extra_content import read_extra_content
 from chatgpt_to_api.dialects.openai_chat.messages import (
     DIALECT,
     AudioReference,
@@ -342,9 +343,7 @@ def _said(message: ChatMessage, param: str, legacy: _LegacyCalls) -> tuple[Part,
 
 
 def _call(call: ToolCallMessage, param: str) -> ToolCall:
-    opaque = None
-    if present(call.extra_content):
-        opaque = Opaque(DIALECT, bytes(call.extra_content).decode())
+    opaque = read_extra_content(call.extra_content)
     if call.function is not None:
         return ToolCall(call.id, call.function.name, call.function.arguments, opaque)
     if call.custom is not None:

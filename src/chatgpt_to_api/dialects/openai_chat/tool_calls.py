@@ -11,8 +11,8 @@ from msgspec import Raw
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import ChatEvent
 from chatgpt_to_api.chat.request import Opaque
-from chatgpt_to_api.dialects.bodies import present
-from chatgpt_to_api.dialects.openai_chat.messages import DIALECT, ToolCallPiece
+from chatgpt_to_api.dialects.openai_chat.extra_content import read_extra_content
+from chatgpt_to_api.dialects.openai_chat.messages import ToolCallPiece
 
 _WHOLE: Final = msgspec.json.Decoder(Raw)
 _LONGEST_GUESS: Final = 64 * 1024
@@ -76,8 +76,9 @@ class ToolCalls:
             events += self._begin(piece, call_id)
         if piece.custom is not None:
             self._freeform = True
-        if present(piece.extra_content):
-            self._opaque = Opaque(DIALECT, bytes(piece.extra_content).decode())
+        opaque = read_extra_content(piece.extra_content)
+        if opaque is not None:
+            self._opaque = opaque
         if self._waiting is not None:
             if not name:
                 self._waiting.append(arguments)

@@ -35,6 +35,7 @@ from chatgpt_to_api.chat.request import (
     understood,
 )
 from chatgpt_to_api.dialects.openai.requests import SHARED_EXTRAS
+from chatgpt_to_api.dialects.openai_chat.extra_content import extra_content
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 
 _THINKS: Final = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*chat)")
@@ -228,8 +229,9 @@ def _call(call: ToolCall) -> dict[str, Any]:
     else:
         function = {"name": call.name, "arguments": call.arguments}
         fields |= {"type": "function", "function": function}
-    if call.opaque is not None and call.opaque.dialect == DIALECT:
-        fields["extra_content"] = Raw(call.opaque.data.encode())
+    extra = extra_content(call.opaque)
+    if extra is not None:
+        fields["extra_content"] = extra
     return fields
 
 
