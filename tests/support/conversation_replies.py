@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -25,6 +26,7 @@ from chatgpt_to_api.wire.http import ReplyHead
 MESSAGE = "a94f2c07-31d8-4be5-8c6f-0e57d9b3a218"
 CONVERSATION = "3b7c1d52-6a0e-4f39-9d2b-5c8e7a104f61"
 DONE = b"data: [DONE]\n\n"
+_USUAL = re.compile(rb"^data: ?(?=\{)", re.MULTILINE)
 ASKED = ChatRequest(model="gpt-4", messages=(Message("user", (Text("hi"),)),))
 
 
@@ -183,11 +185,17 @@ def decode(
     headers: Sequence[tuple[bytes, bytes]] = (),
     exact_road_only: bool = False,
 ) -> Decoded:
-    """Decode a reply as the gateway does: until it is done, or the body ends."""
+    """Decode a reply as the gateway does: until it is done, or the body ends.
+
+    ``exact_road_only``: no event is of the usual kind, for a blank before its JSON, and no lane is
+    ever built.
+    """
     head = ReplyHead(200, [(b"content-type", content_type.encode()), *headers])
     decoder = ConversationDecoder(request, head)
     if exact_road_only:
-        decoder._tries = 0  # no lane is ever built
+        decoder._tries = 0
+        assert isinstance(chunks, bytes)
+        chunks = _USUAL.sub(rb"data:  ", chunks)
     events: list[ChatEvent] = []
     for chunk in [chunks] if isinstance(chunks, bytes) else chunks:
         events += decoder.feed(chunk)

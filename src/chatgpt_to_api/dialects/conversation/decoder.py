@@ -8,9 +8,12 @@ through a fast lane; the tests hold both roads equal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from chatgpt_to_api.chat.events import ChatEvent, Failed, FinishReason
 from chatgpt_to_api.chat.request import Branch, ChatRequest
@@ -24,10 +27,17 @@ from chatgpt_to_api.dialects.conversation.bodies import (
     moved_to_websocket,
 )
 from chatgpt_to_api.dialects.conversation.changes import meaning
-from chatgpt_to_api.dialects.conversation.documents import Document, Documents, Path, find
-from chatgpt_to_api.dialects.conversation.lanes import Lane, bare_lane, delta_lane, snapshot_lane
+from chatgpt_to_api.dialects.conversation.documents import Document, Documents, find
+from chatgpt_to_api.dialects.conversation.lanes import (
+    Lane,
+    bare_lane,
+    delta_lane,
+    shown_lane,
+    snapshot_lane,
+)
 from chatgpt_to_api.dialects.conversation.reading import (
     CUT,
+    FINISHED,
     NotJson,
     Rope,
     plain,
@@ -36,6 +46,12 @@ from chatgpt_to_api.dialects.conversation.reading import (
     read_text,
 )
 from chatgpt_to_api.dialects.conversation.turn import Answer, Turn
+from chatgpt_to_api.dialects.conversation.usual import (
+    Shown,
+    patched,
+    read_operation,
+    read_shown,
+)
 from chatgpt_to_api.errors import ReplyTooLong
 from chatgpt_to_api.wire.error_body import ErrorBody
 from chatgpt_to_api.wire.http import ReplyHead, header
@@ -45,17 +61,20 @@ _FINISH: Final[dict[str | None, FinishReason]] = {CUT: "length", "content_filter
 _SERVER_ERROR: Final = b"Internal Server Error"  # a bare line inside a stream
 _DELTA: Final = b"event: delta\ndata: "
 _ANNOUNCED: Final = b'event: delta_encoding\ndata: "v1"'
+_OPERATES: Final = (b'{"v"', b'{"p"', b'{"o"', b'{"c"')
+_SHOWS: Final = b'{"message"'
+_NEAR: Final = 64
 _GLIMPSE: Final = 400
 _TRIES: Final = 4
 """How many lanes may be built in vain before no more are: each costs as much as a few events."""
 
 
 class _Entered(msgspec.Struct, frozen=True, eq=False):
-    """A lane in use: whose text its events add to and, of a document, which of its strings."""
+    """A lane in use: whose text its events add to, and who else keeps that text."""
 
     lane: Lane
     answer: Answer
-    rope: Rope | None = None
+    keep: Callable[[str], None] | None = None
 
 
 class ConversationDecoder:
@@ -67,6 +86,7 @@ class ConversationDecoder:
     __slots__ = (
         "_blocked",
         "_body",
+        "_carried",
         "_complete",
         "_content_type",
         "_continued",
@@ -81,6 +101,7 @@ class ConversationDecoder:
         "_splitter",
         "_tries",
         "_turn",
+        "_writing",
         "conversation_id",
         "done",
         "dropped",
@@ -95,6 +116,8 @@ class ConversationDecoder:
         self._splitter = SseSplitter()
         self._turn = Turn(self._continued, request.branch)
         self._documents = Documents()
+        self._writing: Answer | None = None  # whose document usual operations are for
+        self._carried: str | None = None  # the kind of the usual operation before
         self._body: PlainBody | None = None
         self._sniffed = False
         self._glimpse: bytes | None = b""
@@ -290,6 +313,10 @@ class ConversationDecoder:
             return
         if not data.startswith(b"{") and self._is_word(name, data.strip()):
             return
+        if data.startswith(_OPERATES) and self._usual_operation(data, raw):
+            return
+        if data.startswith(_SHOWS) and self._usual_snapshot(data, raw):
+            return
         try:
             event = read_json(data)
         except NotJson:
@@ -303,7 +330,7 @@ class ConversationDecoder:
             self._snapshot(event, message, raw)
         elif "v" in event or name == b"delta" or ("p" in event and "o" in event):
             self._operation(event, len(data), raw)
-        elif not self._foreign(event):
+        elif not self._foreign(event.get("conversation_id")):
             self._control(event)
 
     def _is_word(self, name: bytes, data: bytes) -> bool:
@@ -327,9 +354,8 @@ class ConversationDecoder:
                 )
             )
 
-    def _foreign(self, event: dict[str, Any]) -> bool:
-        """Whether an event belongs to another conversation; the first id seen is ours."""
-        found = event.get("conversation_id")
+    def _foreign(self, found: object) -> bool:
+        """Whether an event's conversation is another one; the first id seen is ours."""
         if not isinstance(found, str) or not found:
             return False
         if not self.conversation_id:
@@ -385,7 +411,7 @@ class ConversationDecoder:
     def _snapshot(self, event: dict[str, Any], message: dict[str, Any], raw: bytes | None) -> None:
         """A v0 event: a message as it stands now."""
         self._lane = None
-        if self._foreign(event):
+        if self._foreign(event.get("conversation_id")):
             return
         complaint = _complaint(event)
         was_over = complaint is not None and self._turn.over
@@ -394,12 +420,78 @@ class ConversationDecoder:
         answer = self._turn.see(flags.id or f"#{flags.role}", flags, text)
         if complaint is not None and not was_over:
             self._fail(faults.fault_of_complaint(complaint))
-        elif answer is not None and raw is not None and flags.status != "finished_successfully":
+        elif answer is not None and raw is not None and flags.status != FINISHED:
             self._learn_snapshots(answer, raw, event)
+
+    def _usual_snapshot(self, data: bytes, raw: bytes | None) -> bool:
+        """Take a v0 event of the usual kind; False for any other."""
+        shown = read_shown(data)
+        flags = shown.flags if shown is not None else None
+        if shown is None or flags is None:
+            return False
+        self._glimpse = self._lane = None
+        if not self._foreign(shown.conversation_id):
+            answer = self._turn.see(flags.id, flags, shown.text)
+            if answer is not None and raw is not None and flags.status != FINISHED:
+                self._learn_snapshots(answer, raw, None)
+        return True
+
+    def _usual_operation(self, data: bytes, raw: bytes | None) -> bool:
+        """Take a v1 event of the usual kind; False for any other."""
+        if self._writing is None and b'"message"' not in data[:_NEAR]:
+            return False  # it opens nothing, and there is nothing usual to go on with
+        found = read_operation(data)
+        if found is None:
+            return False
+        value = found.v
+        if isinstance(value, Shown):
+            return found.opens and self._opened(value, data)
+        writing = self._writing
+        kind = found.kind(self._carried)
+        if writing is None or kind is None or found.c is not UNSET:
+            return False
+        answer = self._turn.answer(writing.flags.id)
+        if answer is None:
+            return False
+        if kind == "append" and isinstance(value, str):
+            self._lane = None
+            self._turn.append(answer, value)
+            if raw is not None and value:
+                self._learn_operations(answer, data, raw, self._documents.append_later)
+        elif kind == "patch" and isinstance(value, list):
+            change = patched(answer.flags, value)
+            if change is None:
+                return False
+            self._lane = None
+            flags, added = change
+            if flags is not answer.flags:
+                self._turn.mark(flags.id, flags)
+            if added:
+                self._turn.append(answer, added)
+        else:
+            return False
+        self._glimpse = None
+        self._documents.later(data)
+        self._carried = kind
+        return True
+
+    def _opened(self, shown: Shown, data: bytes) -> bool:
+        """Take the operation that opens a message of the usual kind; False for any other."""
+        flags = shown.flags
+        if flags is None:
+            return False
+        self._glimpse = self._lane = self._carried = self._writing = None
+        if self._foreign(shown.conversation_id):
+            self._documents.later(data, "")
+        else:
+            self._documents.later(data, flags.id)
+            self._documents.spend(len(shown.text))
+            self._writing = self._turn.see(flags.id, flags, shown.text)
+        return True
 
     def _operation(self, event: dict[str, Any], size: int, raw: bytes | None) -> None:
         """A v1 event: an operation, or a batch of them, on a message that is being built."""
-        self._lane = None
+        self._lane = self._carried = self._writing = None
         document, changes = self._documents.apply(event, size)
         if document is None or not changes or not isinstance(document.root, dict):
             self.dropped += 1
@@ -415,14 +507,16 @@ class ConversationDecoder:
             self._turn.mark(document.key, read_flags(document.root["message"]))
         if found.appended:
             self._turn.append(answer, found.appended)
-            if raw is not None and len(changes) == 1:
-                self._learn_operations(answer, document, changes[0][1], raw, event)
+            rope = find(document.root, changes[0][1])
+            if raw is not None and len(changes) == 1 and isinstance(rope, Rope):
+                keep = partial(self._documents.extend, rope)
+                self._learn_operations(answer, event, raw, keep)
 
     def _look(self, document: Document) -> None:
         """Read a document anew, as the v0 event it amounts to."""
         root = document.root
         document.key = ""
-        if self._foreign(root):
+        if self._foreign(root.get("conversation_id")):
             return
         was_over = self._turn.over
         message = root.get("message")
@@ -438,31 +532,36 @@ class ConversationDecoder:
 
     # -- the fast lane -----------------------------------------------------------------------------
 
-    def _learn_snapshots(self, answer: Answer, raw: bytes, event: dict[str, Any]) -> None:
+    def _learn_snapshots(self, answer: Answer, raw: bytes, event: dict[str, Any] | None) -> None:
         if self._tries and self._turn.speaks_last(answer):
             self._tries -= 1
-            lane = snapshot_lane(raw, event)
+            lane = shown_lane(raw) if event is None else snapshot_lane(raw, event)
             self._lane = _Entered(lane, answer) if lane is not None else None
 
     def _learn_operations(
-        self, answer: Answer, document: Document, path: Path, raw: bytes, event: dict[str, Any]
+        self,
+        answer: Answer,
+        event: dict[str, Any] | bytes,
+        raw: bytes,
+        keep: Callable[[str], None],
     ) -> None:
         if not self._tries or not self._turn.speaks_last(answer):
             return
         # Bare values follow, mostly; where they did not, perhaps the operation is repeated whole.
-        lane = bare_lane(raw) if self._tries % 2 == 0 else delta_lane(raw, event)
+        if self._tries % 2 == 0:
+            lane: Lane | None = bare_lane(raw)
+        else:
+            lane = delta_lane(raw, read_json(event) if isinstance(event, bytes) else event)
         self._tries -= 1
-        rope = find(document.root, path)
-        if lane is not None and isinstance(rope, Rope):
-            self._lane = _Entered(lane, answer, rope)
+        if lane is not None:
+            self._lane = _Entered(lane, answer, keep)
 
     def _ran(self, entered: _Entered, text: str) -> None:
         """A run of events added ``text`` to the answer of the lane."""
         self._tries = _TRIES
         if text:
-            if entered.rope is not None:
-                entered.rope.add(text)
-                self._documents.grown(len(text))
+            if entered.keep is not None:
+                entered.keep(text)
             self._turn.append(entered.answer, text)
 
     # -- the end -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from chatgpt_to_api.dialects.conversation.reading import Rope
+from chatgpt_to_api.dialects.conversation.reading import Rope, read_json
 from chatgpt_to_api.errors import ReplyTooLong
 
 MAX_DOCUMENTS: Final = 64
@@ -51,15 +51,29 @@ _TEXT_PATH: Final = ("message", "content", "parts")
 
 
 class Documents:
-    """The documents of one reply, and the operation state that is carried over."""
+    """The documents of one reply, and the operation state that is carried over.
 
-    __slots__ = ("_by_channel", "_channel", "_op", "_path", "_unweighed", "_work", "ignored")
+    Whoever knows what an operation means without them leaves it for later: it is applied once an
+    operation comes that has to be looked up in them, which is never, mostly.
+    """
+
+    __slots__ = (
+        "_by_channel",
+        "_channel",
+        "_op",
+        "_path",
+        "_unread",
+        "_unweighed",
+        "_work",
+        "ignored",
+    )
 
     def __init__(self) -> None:
         self._by_channel: dict[int | str, Document] = {}
         self._channel: int | str = 0
         self._path: Any = ""
         self._op: Any = "add"
+        self._unread: list[tuple[bytes, str | None] | str] = []
         self._unweighed = 0
         self._work = 0
         self.ignored = 0
@@ -71,6 +85,42 @@ class Documents:
         ``size`` is the length of its JSON. Raises ReplyTooLong.
         """
         self.grown(size * _DEAREST)
+        if self._unread:
+            self._catch_up()
+        return self._apply(event)
+
+    def later(self, event: bytes, opens: str | None = None) -> None:
+        """Keep an event of the usual kind, as JSON, until it is needed. Raises ReplyTooLong.
+
+        ``opens`` is the key of the document that it opens, None where it opens none.
+        """
+        self._unread.append((event, opens))
+        self._unweighed += len(event) * _DEAREST
+        if self._unweighed > MAX_WEIGHT:
+            self.grown(0)
+
+    def append_later(self, text: str) -> None:
+        """Keep text that was appended where the event kept last appends. Raises ReplyTooLong."""
+        self._unread.append(text)
+        self.grown(len(text))
+
+    def extend(self, rope: Rope, text: str) -> None:
+        """Append to a string of a document. Raises ReplyTooLong."""
+        rope.add(text)
+        self.grown(len(text))
+
+    def _catch_up(self) -> None:
+        """Apply what was kept."""
+        unread, self._unread = self._unread, []
+        for kept in unread:
+            if isinstance(kept, str):
+                self._apply({"v": kept})
+                continue
+            document, _ = self._apply(read_json(kept[0]))
+            if document is not None and kept[1] is not None:
+                document.key = kept[1]
+
+    def _apply(self, event: dict[str, Any]) -> tuple[Document | None, list[Change]]:
         value = event.get("v")
         if "c" in event:
             channel = event["c"]
@@ -103,6 +153,7 @@ class Documents:
         self._unweighed += size
         if self._unweighed <= MAX_WEIGHT:
             return
+        self._catch_up()
         weights = {c: _weight(document.root) for c, document in self._by_channel.items()}
         while sum(weights.values()) > MAX_WEIGHT and len(weights) > 1:
             oldest = next(iter(weights))

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from chatgpt_to_api.dialects.conversation.reading import NotJson, read_json
+from chatgpt_to_api.dialects.conversation.usual import read_shown
 
 _END: Final = b"\n\n"
 _BORDER: Final = b'"\n"'
@@ -22,6 +23,7 @@ _WINDOW: Final = 32 * 1024
 """How far a lane looks at once, bytes: a run may be short, and the block behind it long."""
 _INSIDE: Final = re.compile(rb'[^"\\\n]*(?:\\.[^"\\\n]*)*')
 _PROBE: Final = "a text that was never there"
+_PARTS: Final = (b'"parts": ["', b'"parts":["')
 _strings: Final = msgspec.json.Decoder(str).decode_lines
 
 
@@ -124,7 +126,7 @@ def snapshot_lane(raw: bytes, event: dict[str, Any]) -> SnapshotLane | None:
         return None
     if not isinstance(text, str):
         return None
-    found = _around(raw, b'"parts": ["', b'"parts":["')
+    found = _around(raw, *_PARTS)
     if found is None:
         return None
     before, inside, after = found
@@ -137,6 +139,21 @@ def snapshot_lane(raw: bytes, event: dict[str, Any]) -> SnapshotLane | None:
         return None
     parts[0] = text
     return SnapshotLane(before + inside, after) if probe == event else None
+
+
+def shown_lane(raw: bytes) -> SnapshotLane | None:
+    """Make a lane from the bytes of an event of the usual kind, as :func:`snapshot_lane` does.
+
+    That kind has one text; where the probe comes back as that, all of it stands there.
+    """
+    found = _around(raw, *_PARTS)
+    if found is None:
+        return None
+    before, inside, after = found
+    probe = read_shown(_probe(before, after))
+    if probe is None or probe.text != _PROBE:
+        return None
+    return SnapshotLane(before + inside, after)
 
 
 def bare_lane(raw: bytes) -> DeltaLane:
@@ -176,9 +193,13 @@ def _around(raw: bytes, *openings: bytes) -> tuple[bytes, bytes, bytes] | None:
 
 def _probed(before: bytes, after: bytes) -> Any:
     """Decode the event with a text of ours between ``before`` and ``after``; None if it is none."""
-    line = before + _PROBE.encode() + after
-    _, colon, data = line[line.rfind(b"\n") + 1 :].partition(b":")
     try:
-        return read_json(data) if colon else None
+        return read_json(_probe(before, after))
     except NotJson:
         return None
+
+
+def _probe(before: bytes, after: bytes) -> bytes:
+    """The data of the event with a text of ours between ``before`` and ``after``."""
+    line = before + _PROBE.encode() + after
+    return line[line.rfind(b"\n") + 1 :].partition(b":")[2]

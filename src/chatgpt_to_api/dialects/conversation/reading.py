@@ -100,9 +100,6 @@ def read_flags(message: Mapping[str, Any]) -> Flags:
     metadata = get("metadata")
     if not isinstance(metadata, dict):
         metadata = {}
-    details = metadata.get("finish_details")
-    if isinstance(details, dict):
-        details = details.get("type")
     end_turn = get("end_turn")
     message_id = get("id")
     status = get("status")
@@ -114,13 +111,20 @@ def read_flags(message: Mapping[str, Any]) -> Flags:
         _kind(message, content_type, metadata) if role == "assistant" else None,
         status if isinstance(status, str) else None,
         end_turn if isinstance(end_turn, bool) else None,
-        details if isinstance(details, str) else None,
+        finish_of(metadata.get("finish_details")),
         metadata.get("is_complete") is True,
         model if isinstance(model, str) else "",
         message_type if isinstance(message_type, str) else None,
         picture := content_type == "multimodal_text" and role in ("tool", "assistant"),
         _pictures(content, metadata) if picture else (),
     )
+
+
+def finish_of(details: object) -> str | None:
+    """Return the type that ``finish_details`` name, if any."""
+    if isinstance(details, dict):
+        details = details.get("type")
+    return details if isinstance(details, str) else None
 
 
 def _pictures(content: object, metadata: Mapping[str, Any]) -> tuple[str, ...]:

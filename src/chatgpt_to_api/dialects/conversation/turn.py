@@ -226,8 +226,9 @@ class Turn:
             return
         speaker = self._speaker
         if answer is not speaker:
-            self._release(answer.place)
-            speaker = self._speaker
+            if answer.place:
+                self._release(answer.place)
+                speaker = self._speaker
             if speaker is not None and answer.place < speaker.place:
                 # Something that stands after it has left already.
                 self._torn = True
