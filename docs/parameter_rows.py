@@ -100,10 +100,10 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         "`tools`: `custom`",
-        {"tools": [{"type": "custom", "custom": {"name": "c"}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "f"}}]},
         "passed",
-        "refused",
-        "ignored",
+        "gateway",
+        "gateway",
     ),
     Row("`functions` (legacy)", {"functions": [_FUNCTION]}, "passed", "gateway", "gateway"),
     Row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -35,6 +36,12 @@ base_url = "{openai}"
 models = ["toolless"]
 endpoints = ["chat", "models", "embeddings"]
 emulate = ["tools"]
+
+[upstreams.functions]
+kind = "openai"
+base_url = "{openai}"
+models = ["functions"]
+capabilities = ["tools", "json"]
 
 [upstreams.single]
 kind = "openai"
@@ -215,16 +222,120 @@ async def test_a_grammar_does_not_keep_a_call_from_being_written(
     assert none.headers["x-emulated"] == "tools"
 
 
-async def test_freeform_tools_are_listed_where_tools_are_told_in_words(
+async def test_hosted_tools_are_listed_where_tools_are_told_in_words(
     rig: Rig, script: OpenScript
 ) -> None:
     """There are no words for them; the server, which has no tools, is not sent them either."""
     script.play(whole("Sunny."))
-    custom = {"type": "custom", "custom": {"name": "c"}}
-    answer = await rig.ask(model="toolless", tools=[WEATHER, custom])
+    answer = await rig.ask(model="toolless", tools=[WEATHER, {"type": "hosted"}])
     assert answer.status == 200, answer.text
     assert answer.headers["x-ignored-parameters"] == "tools"
     assert "tools" not in posts(rig)[0].json
+
+
+# -- freeform tools --------------------------------------------------------------------------
+
+PATCH: Final = {
+    "type": "custom",
+    "custom": {
+        "name": "apply_patch",
+        "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /x/"}},
+    },
+}
+EDIT: Final = {"type": "custom", "custom": {"name": "apply_patch", "input": "*** Begin\n+é"}}
+IN_WORDS: Final = (
+    '<tool_call>\n{"name": "apply_patch", "arguments": {"input": "*** Begin\\n+é"}}\n</tool_call>'
+)
+WRAPPED: Final = '{"input":"*** Begin\\n+\\u00e9"}'
+PAST: Final = [
+    {"role": "user", "content": "Edit."},
+    {"role": "assistant", "tool_calls": [{"id": "c1", **EDIT}]},
+    {"role": "tool", "tool_call_id": "c1", "content": "Done."},
+]
+
+
+def called_in_chunks(*pieces: str, gates: dict[int, asyncio.Event]) -> Play:
+    """A streamed call of the patch tool; ``gates`` are awaited before pieces of its arguments."""
+    function = {"name": "apply_patch", "arguments": ""}
+    calls: list[Any] = [{"id": "c9", "type": "function", "function": function}]
+    calls += [{"function": {"arguments": piece}} for piece in pieces]
+    deltas: list[Any] = [{"tool_calls": [{"index": 0, **call}]} for call in calls]
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    said = [f"data: {json.dumps({'id': 'x', 'model': 'm', **c})}\n\n".encode() for c in chunks]
+    return Play(
+        pieces=[*said, b"data: [DONE]\n\n"],
+        gates={number + 1: gate for number, gate in gates.items()},
+    )
+
+
+async def test_a_server_with_functions_alone_gets_freeform_tools_as_such(
+    rig: Rig, script: OpenScript
+) -> None:
+    """Trap 50: tool, choice and past call go there as a function's; the new one comes back raw."""
+    function = {"name": "apply_patch", "arguments": WRAPPED}
+    call = {"id": "c9", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    script.play(json_play({"id": "x", "object": "chat.completion", "choices": [choice]}))
+    named = {"type": "custom", "custom": {"name": "apply_patch"}}
+    answer = await rig.ask(
+        model="functions", tools=[PATCH, WEATHER], tool_choice=named, messages=PAST
+    )
+    assert answer.headers["x-emulated"] == "freeform"
+    [choice] = answer.json["choices"]
+    assert choice["message"]["tool_calls"] == [{"id": "c9", **EDIT}]
+    assert choice["finish_reason"] == "tool_calls"
+    asked = posts(rig)[0].json
+    assert asked["tool_choice"] == {"type": "function", "function": {"name": "apply_patch"}}
+    patch, weather = asked["tools"]
+    assert patch["function"]["parameters"]["required"] == ["input"]
+    assert "start: /x/" in patch["function"]["description"]
+    assert weather == WEATHER
+    [past] = asked["messages"][1]["tool_calls"]
+    assert past["type"] == "function"
+    assert json.loads(past["function"]["arguments"]) == {"input": EDIT["custom"]["input"]}
+
+
+async def test_plain_text_streams_out_of_a_functions_arguments(
+    rig: Rig, script: OpenScript
+) -> None:
+    """Trap 50: the text is there while the call is still being written, but for half an escape."""
+    seen = asyncio.Event()
+    script.play(called_in_chunks('{"inp', 'ut":"*** Be\\u00', 'e9"}', gates={2: seen}))
+    async with rig.stream(model="functions", tools=[PATCH]) as (reader, _):
+        begun = await reader.readuntil(b"*** Be")
+        assert b"x-emulated: freeform" in begun.lower()
+        assert b'"type":"custom","custom":{"name":"apply_patch","input":""}' in begun
+        seen.set()
+        rest = await reader.readuntil(b"[DONE]")
+    assert '"custom":{"input":"é"}'.encode() in rest
+    assert b'"finish_reason":"tool_calls"' in rest
+
+
+@pytest.mark.parametrize("model", ["web", "toolless"])
+async def test_freeform_tools_in_words(rig: Rig, script: OpenScript, model: str) -> None:
+    """Trap 50: also where there are no tools at all, past calls included."""
+    script.play(conversation(IN_WORDS) if model == "web" else whole(IN_WORDS))
+    answer = await rig.ask(model=model, tools=[PATCH, WEATHER], messages=PAST)
+    assert answer.status == 200, answer.text
+    assert answer.headers["x-emulated"] == "tools, freeform"
+    assert "x-ignored-parameters" not in answer.headers
+    [call] = answer.json["choices"][0]["message"]["tool_calls"]
+    assert {"type": call["type"], "custom": call["custom"]} == EDIT
+    assert b"start: /x/" in posts(rig)[0].body
+    assert rb"\"input\":\"*** Begin" in posts(rig)[0].body
+
+
+async def test_a_server_with_freeform_tools_gets_them_untouched(
+    rig: Rig, script: OpenScript
+) -> None:
+    """The relay lane knows nothing of them."""
+    script.play(whole("Hi"))
+    answer = await rig.ask(model="native", tools=[PATCH], messages=PAST)
+    assert "x-emulated" not in answer.headers
+    assert posts(rig)[0].json["tools"] == [PATCH]
+    assert posts(rig)[0].json["messages"] == PAST
 
 
 # -- a server that gives one answer ----------------------------------------------------------

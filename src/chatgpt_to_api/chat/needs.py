@@ -10,8 +10,10 @@ import msgspec
 Need: TypeAlias = Literal["tools", "json", "images", "audio", "files"]
 
 
-Feature: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
-"""What a request may ask for that the gateway can do in place of an upstream that cannot."""
+Feature: TypeAlias = Literal["tools", "freeform", "json", "stop", "max_tokens", "n"]
+"""What a request may ask for that the gateway can do in place of an upstream that cannot.
+
+``freeform``: tools that take plain text, where an upstream's functions take only JSON."""
 
 
 class Needs(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ KEYED: Final[tuple[Kind, ...]] = ("openai",)
 """Kinds whose upstreams stand at an address and take API keys, each in its vendor's dialect."""
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
-Need: TypeAlias = Literal["tools", "json", "images", "audio", "files"]
+Able: TypeAlias = Literal["tools", "freeform", "json", "images", "audio", "files"]
 Emulated: TypeAlias = Literal["tools", "json", "stop", "max_tokens", "n"]
 
 
@@ -399,10 +399,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = False
     capabilities: Annotated[
-        tuple[Need, ...] | None,
+        tuple[Able, ...] | None,
         of_upstream(
             "What it can by itself, as far as not every server can; without it everything. "
-            "Requests that need more go to other candidates.",
+            "Requests that need more go to other candidates; for freeform tools it is given "
+            "functions.",
             *KEYED,
         ),
     ] = None
@@ -414,7 +415,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Emulated, ...] | None,
         of_upstream(
             "What the gateway does in its place because it cannot; without it everything "
-            "(conversation), tools (local) or nothing (others)."
+            "(conversation), tools (local) or nothing (others). Freeform tools "
+            "become functions wherever there are no others."
         ),
     ] = None
     continue_conversations: Annotated[

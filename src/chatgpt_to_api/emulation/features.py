@@ -8,7 +8,7 @@ from chatgpt_to_api.chat.needs import Feature
 
 Emulated: TypeAlias = Feature
 
-TOLD: Final[tuple[Emulated, ...]] = ("tools", "json", "stop", "max_tokens", "n")
+TOLD: Final[tuple[Emulated, ...]] = ("tools", "freeform", "json", "stop", "max_tokens", "n")
 """Everything that can be emulated, in the order it is told."""
 
 EMULATED: Final[frozenset[Emulated]] = frozenset(TOLD)

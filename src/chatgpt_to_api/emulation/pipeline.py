@@ -9,6 +9,7 @@ from chatgpt_to_api.chat.events import BlockEnded, BlockStarted, ChatEvent, Text
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.emulation.demands import CallDemanded, Complaint, Demand, JsonDemanded
 from chatgpt_to_api.emulation.features import Emulated
+from chatgpt_to_api.emulation.freeform import FreeformCalls, freeform_tools
 from chatgpt_to_api.emulation.held import HeldReply
 from chatgpt_to_api.emulation.limit import TokenLimit
 from chatgpt_to_api.emulation.prompt import callable_tools, must_call
@@ -32,25 +33,27 @@ def demand_of(request: ChatRequest, needs: Set[Emulated]) -> Demand | None:
 
 
 class Pipeline:
-    """Applies ``max_tokens``, then finds calls, then applies ``stop``, then holds what is demanded.
+    """Applies ``max_tokens``, finds calls, frees plain text, applies ``stop``, holds what is due.
 
     In this order, because a call or stop string beyond the limit was never said, and because stop
     strings are looked for in what the caller sees as text: they cut no call's arguments.
     """
 
-    __slots__ = ("_calls", "_heard", "_held", "_limit", "_stop")
+    __slots__ = ("_calls", "_freeform", "_heard", "_held", "_limit", "_stop")
 
     def __init__(
         self,
         *,
         limit: TokenLimit | None = None,
         calls: ToolCalls | None = None,
+        freeform: FreeformCalls | None = None,
         stop: StopStrings | None = None,
         held: HeldReply | None = None,
         heard: Heard | None = None,
     ) -> None:
         self._limit = limit
         self._calls = calls
+        self._freeform = freeform
         self._stop = stop
         self._held = held
         self._heard = heard
@@ -71,17 +74,20 @@ class Pipeline:
         ``heard`` is told of what the model wrote: markup of calls included, of what a stop string
         cuts nothing where there are no calls to look for.
         """
-        limit = calls = stop = None
+        limit = calls = freeform = stop = None
         if request.max_tokens is not None and "max_tokens" in needs:
             limit = TokenLimit(request.max_tokens, count)
         if "tools" in needs and (tools := callable_tools(request)):
             calls = ToolCalls(tools, one=request.parallel_tool_calls is False)
+        if "freeform" in needs and (names := freeform_tools(request)):
+            freeform = FreeformCalls(names)
         if request.stop and "stop" in needs:
             stop = StopStrings(request.stop)
-        if limit is None and calls is None and stop is None and demand is None:
+        stages = (limit, calls, freeform, stop, demand)
+        if all(stage is None for stage in stages):
             return None
         held = None if demand is None else HeldReply(demand)
-        return cls(limit=limit, calls=calls, stop=stop, held=held, heard=heard)
+        return cls(limit=limit, calls=calls, freeform=freeform, stop=stop, held=held, heard=heard)
 
     @property
     def finished(self) -> bool:
@@ -102,6 +108,8 @@ class Pipeline:
             if self._heard is not None:
                 self._heard(events)
             events = self._calls.feed(events)
+        if self._freeform is not None:
+            events = self._freeform.feed(events)
         if self._stop is not None:
             events = self._stop.feed(events)
         if self._calls is None and self._heard is not None:

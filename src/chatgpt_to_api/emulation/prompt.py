@@ -6,7 +6,7 @@ turn never changes it. So equal turns begin with equal bytes upstream.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +25,7 @@ from chatgpt_to_api.chat.request import (
     ToolResult,
 )
 from chatgpt_to_api.emulation.features import Emulated
+from chatgpt_to_api.emulation.freeform import as_functions, has_freeform
 from chatgpt_to_api.emulation.protocol import CALL, RESULT
 from chatgpt_to_api.errors import InvalidRequest
 
@@ -43,7 +44,7 @@ _IN_THE_WAY: Final[Set[Emulated]] = frozenset(("json", "stop"))
 """What an upstream must not see to itself where it writes calls in words."""
 
 _UNTOLD: Final = frozenset(("tools", "tool_choice", "function_call"))
-"""Extras that an upstream without tools is not sent: freeform tools, and choices that name them."""
+"""Extras that an upstream without tools is not sent: hosted tools, and choices that name them."""
 
 _ONE_AT_A_TIME: Final = "Make at most one call, then wait for its result."
 _SEVERAL: Final = "Where several calls do not depend on each other, write them one after another."
@@ -69,6 +70,10 @@ def needed(
         needs.append("tools")
         if callable_tools(request):
             emulates = emulates | (_IN_THE_WAY & native)
+        if has_freeform(request):
+            needs.append("freeform")
+    elif "freeform" in emulates and has_freeform(request):
+        needs.append("freeform")
     if "json" in emulates and request.json is not None:
         needs.append("json")
     if "stop" in emulates and request.stop:
@@ -88,6 +93,8 @@ def without(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:
     changed: dict[str, Any] = {}
     for need in needs:
         match need:
+            case "freeform":
+                request = as_functions(request)
             case "tools":
                 changed |= {"tools": (), "tool_choice": None, "parallel_tool_calls": None}
                 if not _UNTOLD.isdisjoint(request.extras):
@@ -105,7 +112,7 @@ def without(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:
 
 
 def prompted(
-    request: ChatRequest, needs: Iterable[Emulated], before: Iterable[Message] = ()
+    request: ChatRequest, needs: Collection[Emulated], before: Iterable[Message] = ()
 ) -> ChatRequest:
     """Return the request with what is emulated said in words instead.
 
@@ -113,6 +120,8 @@ def prompted(
     conversation, which are not repeated; ``before`` are the messages that were asked there.
     Raises InvalidRequest for a ``tool_choice`` that names no tool of the request.
     """
+    if "freeform" in needs:
+        request = as_functions(request)
     messages = request.messages
     goes_on = request.branch is not None
     instructions: list[str] = []
@@ -124,7 +133,8 @@ def prompted(
         instructions.append(_JSON_AGAIN if goes_on else _json(request.json))
     if instructions:
         messages = _instructed(messages, "\n\n".join(instructions))
-    return structs.replace(without(request, needs), messages=messages)
+    done = [need for need in needs if need != "freeform"]
+    return structs.replace(without(request, done), messages=messages)
 
 
 def asked_again(request: ChatRequest, said: str, told: str) -> ChatRequest:

@@ -24,6 +24,7 @@ from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import (
     CAPABILITIES,
     NEEDS,
+    WITH_FREEFORM,
     Capability,
     ConfiguredUpstream,
     ContinuingRules,
@@ -40,6 +41,9 @@ _EMBEDDED: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "fi
 shows the model no tools; measured, it never calls one."""
 
 _SHOWN_BY_US: Final[frozenset[Emulated]] = frozenset({"tools"})
+
+_FREEFORM: Final[frozenset[Emulated]] = frozenset({"freeform"})
+"""Made of functions at no cost in meaning, and so wherever an upstream has none."""
 
 _FIRST_EDITIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -156,7 +160,9 @@ def _upstream(
                 models=upstream.models,
                 proxy=outbound_proxy(upstream, proxies),
                 native=frozenset(),
-                emulates=EMULATED if upstream.emulate is None else frozenset(upstream.emulate),
+                emulates=(
+                    EMULATED if upstream.emulate is None else _FREEFORM | set(upstream.emulate)
+                ),
                 counts_tokens=True,
                 context_length=upstream.context_length,
                 on_client_gone=upstream.on_client_gone,
@@ -167,7 +173,7 @@ def _upstream(
             completes = not {"completions", EVERY}.isdisjoint(upstream.endpoints)
             codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
             return structs.replace(
-                _keyed(name, upstream, proxies, codec),
+                _keyed(name, upstream, proxies, codec, WITH_FREEFORM),
                 endpoints=frozenset(upstream.endpoints),
                 relays=_relays(
                     codec,
@@ -195,7 +201,7 @@ def _upstream(
                 models=(*local.models, *(upstream.models or ())),
                 context_length=upstream.context_length or local.context,
                 native=_EMBEDDED - emulates,
-                emulates=emulates,
+                emulates=emulates | _FREEFORM,
                 unheard=unheard,
                 ready=local.ready,
                 include_usage=upstream.include_usage,
@@ -214,7 +220,9 @@ def _keyed(
 
     ``able``: what its dialect has; the settings may say that the server does less.
     """
-    said = NEEDS if upstream.capabilities is None else frozenset(upstream.capabilities)
+    said = able if upstream.capabilities is None else frozenset(upstream.capabilities)
+    optional = NEEDS | _FREEFORM
+    native = (able & (able - optional | said)) - set(upstream.emulate or ())
     return ConfiguredUpstream(
         name=name,
         kind=upstream.kind,
@@ -222,8 +230,8 @@ def _keyed(
         models=upstream.models,
         proxy=outbound_proxy(upstream, proxies),
         fetch_images=upstream.fetch_images,
-        native=(able & (CAPABILITIES - NEEDS | said)) - set(upstream.emulate or ()),
-        emulates=frozenset(upstream.emulate or ()),
+        native=native,
+        emulates=frozenset(upstream.emulate or ()) | (_FREEFORM - native),
         context_length=upstream.context_length,
         on_client_gone=upstream.on_client_gone,
         seals=True,

@@ -24,7 +24,10 @@ Capability: TypeAlias = Emulated | Literal["images", "audio", "files"]
 CAPABILITIES: Final[frozenset[Capability]] = frozenset(
     ("tools", "json", "stop", "max_tokens", "n", "images", "audio", "files")
 )
-"""What an upstream of the vendor's own dialect is taken to be able to do, until it says no."""
+"""What an upstream of a vendor's dialect is taken to be able to do, until it says no."""
+
+WITH_FREEFORM: Final[frozenset[Capability]] = CAPABILITIES | {"freeform"}
+"""The same in the dialects that have freeform tools."""
 
 NEEDS: Final[frozenset[Need]] = frozenset(("tools", "json", "images", "audio", "files"))
 """The capabilities whose lack changes an answer's meaning: without them nobody is asked."""

@@ -18,6 +18,7 @@ from chatgpt_to_api.chat.request import (
     AllowedTools,
     Audio,
     File,
+    Grammar,
     Image,
     JsonFormat,
     Message,
@@ -499,11 +500,16 @@ def test_functions_of_the_time_before_tools_are_tools() -> None:
             AllowedTools(("f",), "required"),
             None,
         ),
+        ({"type": "custom", "custom": {"name": "g"}}, NamedTool("g"), None),
         (
-            {"type": "custom", "custom": {"name": "g"}},
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"tools": [{"type": "custom", "custom": {"name": "g"}}]},
+            },
+            AllowedTools(("g",)),
             None,
-            {"type": "custom", "custom": {"name": "g"}},
         ),
+        ({"type": "hosted", "name": "g"}, None, {"type": "hosted", "name": "g"}),
     ],
 )
 def test_tool_choices(given_choice: Any, canonical: Any, extra: Any) -> None:
@@ -511,6 +517,50 @@ def test_tool_choices(given_choice: Any, canonical: Any, extra: Any) -> None:
     request = ask(tool_choice=given_choice).request()
     assert request.tool_choice == canonical
     assert request.extras.get("tool_choice") == extra
+
+
+def custom(**fields: Any) -> Any:
+    return {"type": "custom", "custom": {"name": "g", **fields}}
+
+
+LARK: Any = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /x/"}}
+
+
+def test_freeform_tools() -> None:
+    """Trap 50: they are tools; of a text in an unknown form only this dialect's servers know."""
+    hosted = custom(format={"type": "picture"})
+    tools = [
+        custom(description="d", format=LARK),
+        custom(format={"type": "text"}) | {"cache_control": 1},
+        hosted,
+        {"type": "hosted"},
+    ]
+    request = ask(tools=tools).request()
+    assert request.tools == (
+        Tool("g", "d", freeform=True, grammar=Grammar("lark", "start: /x/")),
+        Tool("g", vendor=Vendor("openai_chat", {"cache_control": 1}), freeform=True),
+    )
+    assert request.extras == {"tools": [hosted, {"type": "hosted"}]}
+
+
+@pytest.mark.parametrize(
+    ("tool", "param"),
+    [
+        ({"type": "custom"}, "tools[0].custom"),
+        ({"type": "custom", "custom": {}}, "tools[0].custom.name"),
+        (custom(description=1), "tools[0].custom.description"),
+        (custom(format={"type": "grammar"}), "tools[0].custom.format.grammar"),
+        (
+            custom(format={"type": "grammar", "grammar": {"syntax": "lark"}}),
+            "tools[0].custom.format.grammar.definition",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_freeform_tool(tool: Any, param: str) -> None:
+    """The error names the place."""
+    with pytest.raises(InvalidRequest) as caught:
+        ask(tools=[tool]).request()
+    assert caught.value.param == param
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from chatgpt_to_api.chat.request import (
     Audio,
     ChatRequest,
     File,
+    Grammar,
     Image,
     JsonFormat,
     Message,
@@ -84,7 +85,7 @@ JSON_VALUE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORD, inner, max_size=3),
     max_leaves=6,
 )
-OWN = {"type", "text", "image_url", "input_audio", "file", "function"}
+OWN = {"type", "text", "image_url", "input_audio", "file", "function", "custom"}
 OWN |= set(ChatMessage.__struct_fields__)
 VENDOR = st.none() | st.dictionaries(
     WORD.filter(lambda key: key not in OWN),
@@ -139,12 +140,29 @@ MESSAGE = (
     )
 )
 SCHEMA = st.dictionaries(WORD, JSON_VALUE, max_size=3)
-TOOL = st.builds(Tool, WORD, MAYBE, st.none() | SCHEMA, st.none() | st.booleans(), VENDOR)
-CHOICE = (
-    st.sampled_from([None, "auto", "none", "required"])
-    | st.builds(NamedTool, WORD)
-    | st.builds(AllowedTools, tuples(WORD, max_size=2), st.sampled_from(["auto", "required"]))
+FUNCTION = st.builds(Tool, WORD, MAYBE, st.none() | SCHEMA, st.none() | st.booleans(), VENDOR)
+GRAMMAR = st.builds(Grammar, st.sampled_from(["lark", "regex"]), WORD)
+FREEFORM = st.builds(
+    Tool,
+    WORD,
+    MAYBE,
+    vendor=VENDOR,
+    freeform=st.just(value=True),
+    grammar=st.none() | GRAMMAR,
 )
+TOOL = FUNCTION | FREEFORM
+
+
+def choices_among(tools: tuple[Tool, ...]) -> Any:
+    """Choices of tools, by name: of what kind each is, its declaration tells."""
+    name = WORD | st.sampled_from([tool.name for tool in tools])
+    return (
+        st.sampled_from([None, "auto", "none", "required"])
+        | st.builds(NamedTool, name)
+        | st.builds(AllowedTools, tuples(name, max_size=2), st.sampled_from(["auto", "required"]))
+    )
+
+
 KNOWN = {*ChatCompletionRequest.__struct_fields__, *TypedExtras.__struct_fields__}
 EXTRAS = st.dictionaries(WORD.filter(lambda name: name not in KNOWN), JSON_VALUE, max_size=3)
 
@@ -175,7 +193,7 @@ def requests(draw: st.DrawFn) -> ChatRequest:
             frequency_penalty=draw(maybe | st.floats(-2, 2)),
         ),
         tools=tools,
-        tool_choice=draw(CHOICE) if tools else None,
+        tool_choice=draw(choices_among(tools)) if tools else None,
         parallel_tool_calls=draw(maybe | st.booleans()) if tools else None,
         json=draw(
             maybe

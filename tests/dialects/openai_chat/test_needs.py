@@ -58,6 +58,7 @@ def test_needs_and_the_fields_that_have_them(asked: dict[str, Any], fields: dict
     assert needs(**asked).fields == fields
 
 
+CUSTOM = {"id": "c", "type": "custom", "custom": {"name": "g", "input": "x"}}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -67,6 +68,8 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
         ({}, set()),
         ({"tools": [TOOL]}, {"tools"}),
         ({"tools": []}, set()),
+        ({"tools": [TOOL, {"type": "custom", "custom": {"name": "g"}}]}, {"tools", "freeform"}),
+        ({"said": {"tool_calls": [CUSTOM]}}, {"tools", "freeform"}),
         ({"functions": [{"name": "f"}]}, {"tools"}),
         ({"tool_choice": "required"}, {"tools"}),
         ({"content": "hi", "said": {"tool_calls": [CALL]}}, {"tools"}),

@@ -12,6 +12,7 @@ from chatgpt_to_api.chat.request import (
     AllowedTools,
     ChatRequest,
     File,
+    Grammar,
     Image,
     JsonFormat,
     Message,
@@ -37,6 +38,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     AudioReference,
     ChatCompletionRequest,
     ChatMessage,
+    CustomTool,
     FunctionCall,
     FunctionDefinition,
     FunctionTool,
@@ -71,6 +73,7 @@ _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _TYPED: Final = msgspec.json.Decoder(_Typed)
 _FUNCTION_TOOL: Final = msgspec.json.Decoder(FunctionTool)
+_CUSTOM_TOOL: Final = msgspec.json.Decoder(CustomTool)
 _FUNCTION: Final = msgspec.json.Decoder(FunctionDefinition)
 _FUNCTION_CALL: Final = msgspec.json.Decoder(FunctionCall)
 _TOOL_CALL: Final = msgspec.json.Decoder(ToolCallMessage)
@@ -170,7 +173,7 @@ def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
 
 
 def _tools(asked: ChatCompletionRequest) -> tuple[tuple[Tool, ...], list[Any]]:
-    """Return the functions, and apart from them the tools only this dialect's servers know."""
+    """Return functions and freeform tools, and apart from them what only servers of this know."""
     if not asked.tools:
         return (
             tuple(
@@ -183,17 +186,42 @@ def _tools(asked: ChatCompletionRequest) -> tuple[tuple[Tool, ...], list[Any]]:
     others: list[Any] = []
     for index, raw in enumerate(asked.tools):
         param = f"tools[{index}]"
-        if decoded(raw, _TYPED, param).type == "function":
+        kind = decoded(raw, _TYPED, param).type
+        tool: Tool | None = None
+        if kind == "function":
             function = decoded(raw, _FUNCTION_TOOL, param).function
-            fields = decoded(raw, _OBJECT, param)
-            tools.append(_tool(function, vendor_fields(fields, "function")))
-        else:
+            tool = _tool(function, _vendor(raw, kind, param))
+        elif kind == "custom":
+            tool = _freeform(raw, param)
+        if tool is None:
             others.append(anything(raw, param))
+        else:
+            tools.append(tool)
     return tuple(tools), others
 
 
 def _tool(function: FunctionDefinition, vendor: Vendor | None = None) -> Tool:
     return Tool(function.name, function.description, function.parameters, function.strict, vendor)
+
+
+def _freeform(raw: Raw, param: str) -> Tool | None:
+    """Return a freeform tool, None for one whose text has a form that is not known here."""
+    custom = decoded(raw, _CUSTOM_TOOL, param).custom
+    form = custom.format
+    grammar = None
+    if form is not None and form.type == "grammar":
+        if form.grammar is None:
+            raise invalid(f"{param}.custom.format.grammar", "expected object, got nothing")
+        grammar = Grammar(form.grammar.syntax, form.grammar.definition)
+    elif form is not None and form.type != "text":
+        return None
+    vendor = _vendor(raw, "custom", param)
+    return Tool(custom.name, custom.description, vendor=vendor, freeform=True, grammar=grammar)
+
+
+def _vendor(raw: Raw, own: str, param: str) -> Vendor | None:
+    fields = decoded(raw, _OBJECT, param)
+    return vendor_fields(fields, own)
 
 
 def _tool_choice(raw: Raw, legacy: bool, extras: dict[str, Any]) -> ToolChoice | None:
@@ -208,6 +236,8 @@ def _tool_choice(raw: Raw, legacy: bool, extras: dict[str, Any]) -> ToolChoice |
         case "required":
             return "required"
         case {"type": "function", "function": {"name": str(name)}}:
+            return NamedTool(name)
+        case {"type": "custom", "custom": {"name": str(name)}}:
             return NamedTool(name)
         case {"name": str(name)} if legacy:
             return NamedTool(name)
@@ -226,6 +256,8 @@ def _tool_choice(raw: Raw, legacy: bool, extras: dict[str, Any]) -> ToolChoice |
 def _allowed(entry: Any) -> str | None:
     match entry:
         case {"type": "function", "function": {"name": str(name)}}:
+            return name
+        case {"type": "custom", "custom": {"name": str(name)}}:
             return name
     return None
 

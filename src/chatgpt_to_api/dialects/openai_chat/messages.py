@@ -140,6 +140,35 @@ class FunctionTool(msgspec.Struct):
     function: FunctionDefinition
 
 
+class GrammarDefinition(msgspec.Struct):
+    """A grammar and the syntax it is written in (``lark``, ``regex``)."""
+
+    syntax: str
+    definition: str
+
+
+class CustomFormat(msgspec.Struct):
+    """``text`` for any, or ``grammar``."""
+
+    type: str
+    grammar: GrammarDefinition | None = None
+
+
+class CustomDefinition(msgspec.Struct):
+    """A freeform tool: the model writes plain text for it, perhaps in a form."""
+
+    name: str
+    description: str | None = None
+    format: CustomFormat | None = None
+
+
+class CustomTool(msgspec.Struct):
+    """An entry of ``tools`` of the type ``custom``."""
+
+    type: str
+    custom: CustomDefinition
+
+
 class JsonSchema(msgspec.Struct):
     """The schema an answer must fit."""
 

@@ -57,6 +57,8 @@ def may_need(asked: ChatCompletionRequest, feature: Feature) -> bool:
         case "tools":
             given = asked.tools or asked.functions or present(asked.tool_choice)
             return bool(given) or any(map(_is_of_a_call, asked.messages))
+        case "freeform":
+            return any(_type(raw) == "custom" for raw in _tools(asked))
         case "json":
             return present(asked.response_format)
         case "stop":

@@ -6,7 +6,7 @@ Equal turns give equal bytes: keys stand in one order, nothing random or dated i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -94,7 +94,7 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
     if tools:
         body["tools"] = tools
         if request.tool_choice is not None:
-            body["tool_choice"] = _tool_choice(request.tool_choice)
+            body["tool_choice"] = _tool_choice(request.tool_choice, request.tools)
         if request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
     if request.json is not None:
@@ -116,6 +116,8 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
 
 def _tool(tool: Tool) -> dict[str, Any]:
     vendor = understood(tool.vendor, DIALECT)
+    if tool.freeform:
+        return {"type": "custom", "custom": _freeform(tool), **vendor}
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
@@ -126,15 +128,31 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function, **vendor}
 
 
-def _tool_choice(choice: ToolChoice) -> Any:
+def _freeform(tool: Tool) -> dict[str, Any]:
+    custom: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        custom["description"] = tool.description
+    if tool.grammar is not None:
+        grammar = {"syntax": tool.grammar.syntax, "definition": tool.grammar.definition}
+        custom["format"] = {"type": "grammar", "grammar": grammar}
+    return custom
+
+
+def _tool_choice(choice: ToolChoice, tools: Iterable[Tool]) -> Any:
+    freeform = frozenset(tool.name for tool in tools if tool.freeform)
     match choice:
         case NamedTool(name):
-            return {"type": "function", "function": {"name": name}}
+            return _named_tool(name, freeform)
         case AllowedTools(names, mode):
-            tools = [{"type": "function", "function": {"name": name}} for name in names]
-            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+            allowed = [_named_tool(name, freeform) for name in names]
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}}
         case _:
             return choice
+
+
+def _named_tool(name: str, freeform: Container[str]) -> dict[str, Any]:
+    kind = "custom" if name in freeform else "function"
+    return {"type": kind, kind: {"name": name}}
 
 
 def _json_format(form: JsonFormat) -> dict[str, Any]:

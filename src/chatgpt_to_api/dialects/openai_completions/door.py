@@ -144,7 +144,7 @@ class CompletionAsked:
                 return True
             case "n":
                 return self.each > 1
-            case "tools" | "json":
+            case "tools" | "freeform" | "json":
                 return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:
