@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,29 @@ def _empty(gateway: GatewayProcess) -> None:
         if upstream["origin"] == "store":
             deleted = gateway.admin("DELETE", f"/admin/upstreams/{upstream['name']}")
             assert deleted.status == 200, deleted.text
+
+
+def test_tokens_without_a_backend_tell_where_they_go(tmp_path: Path) -> None:
+    """The example of the README, typed on a gateway with nothing configured, moves every name."""
+    with gateway_process(tmp_path / "data", EMBEDDED_MODEL="off") as running:
+        for method in ("PATCH", "POST"):
+            answer = running.admin(method, "/admin/tokens", ["eyJhbXXX"])
+            assert answer.status == 200, answer.text
+            assert "https://chatgpt.com/backend-api/conversation" in answer.json["note"]
+            assert "API_REVERSE_PROXY" in answer.json["note"]
+            assert "embedded" not in answer.json["note"]
+        assert "note" not in running.admin("PATCH", "/admin/tokens", []).json
+        assert running.admin("PUT", "/admin/upstreams/talk", TALK).status in (200, 201)
+        named = running.admin("PATCH", "/admin/tokens?upstream=talk", ["eyJhbXXX"])
+        assert named.status == 200 and "note" not in named.json
+
+
+def test_tokens_of_a_configured_backend_tell_nothing_more(tmp_path: Path) -> None:
+    """They go where the operator said."""
+    url = TALK["base_url"]
+    with gateway_process(tmp_path / "data", API_REVERSE_PROXY=url) as running:
+        answer = running.admin("PATCH", "/admin/tokens", ["eyJhbXXX"])
+        assert answer.status == 200 and "note" not in answer.json
 
 
 def error(answer: Answer) -> tuple[int, str, str]:

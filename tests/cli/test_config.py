@@ -32,6 +32,22 @@ def test_a_good_configuration_passes_with_its_warnings(empty: Path) -> None:
     assert "CHATGPT_TO_API_QUEUE_WAIT?" in done.stdout
 
 
+def test_a_token_file_that_is_named_and_missing_is_a_warning(empty: Path, tmp_path: Path) -> None:
+    """The gateway would start without its tokens; a file that is there, or not named, is well."""
+    named = tmp_path / "tokens.json"
+    check = ("config", "check", "--json")
+    done = run_command(*check, data_dir=empty, ACCESS_TOKENS_FILE=str(named))
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["ok"]
+    assert report["warnings"] == [f"{named} is not there, though ACCESS_TOKENS_FILE names it"]
+    told = run_command("config", "check", data_dir=empty, ACCESS_TOKENS_FILE=str(named))
+    assert "1 warning:" in told.stdout and str(named) in told.stdout
+    named.write_text("[]")
+    done = run_command(*check, data_dir=empty, ACCESS_TOKENS_FILE=str(named))
+    assert json.loads(done.stdout)["warnings"] == []
+    assert json.loads(run_command(*check, data_dir=empty).stdout)["warnings"] == []
+
+
 def test_a_bad_configuration_names_every_problem(empty: Path, tmp_path: Path) -> None:
     """Variables and keys of the file alike, in both forms, with code 3."""
     file = tmp_path / "c.toml"

@@ -106,7 +106,8 @@ def test_another_gateway_of_ours_is_a_conversation_backend(shared: Stage, empty:
         (lambda: html_play(503), "problem", "challenge page"),
         (lambda: html_play(404, "<html>nothing</html>"), "problem", "path looks wrong"),
         (lambda: html_play(405, "<html>nothing</html>"), "problem", "path looks wrong"),
-        (lambda: html_play(200, "<html>hello</html>"), "warning", "no conversation"),
+        (lambda: html_play(200, "<html>hello</html>"), "problem", "challenge page: a web page"),
+        (lambda: Play(pieces=[b"hello"], content_type="text/plain"), "warning", "no conversation"),
         (lambda: html_play(302, ""), "problem", "redirect"),
         (lambda: json_play({"detail": "oops"}, 500), "problem", "oops"),
         (
@@ -144,6 +145,24 @@ def test_an_openai_server_is_asked_for_its_models(empty: Path) -> None:
         assert code == 1
         assert "key is refused" in found["upstream openai"]["says"]
         assert KEY not in json.dumps(found) and KEY[::-1] not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "words"),
+    [
+        (lambda: html_play(200), "problem", "challenge page: a web page"),
+        (lambda: html_play(403), "problem", "challenge page: this address"),
+        (lambda: json_play({"hello": 1}), "warning", "no list of models"),
+    ],
+)
+def test_each_answer_of_an_openai_server_has_its_verdict(
+    empty: Path, answer: Callable[[], Play], level: str, words: str
+) -> None:
+    """A page is no answer, whatever its status: the gateway would take it for a challenge."""
+    with backend_thread(lambda seen: answer()) as backend:
+        _, found = examined(empty, OPENAI_BASE_URL=backend.url("/v1"))
+    assert found["upstream openai"]["level"] == level, found
+    assert words in found["upstream openai"]["says"]
 
 
 def test_what_cannot_be_reached_says_why(empty: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from support.gateway_process import GatewayProcess, gateway_process
+from support.proxies import HttpProxy
 from support.rig import Rig
 from support.scripted_backend import Play, ScriptedBackend, Seen, json_play
 from support.shared_rig import OpenScript
@@ -367,3 +368,65 @@ async def test_the_model_list_has_context_lengths(rig: Rig) -> None:
     assert cards["m1"]["context_length"] == 8192
     assert "context_length" not in cards["m2"]
     assert (await rig.fetch("/v1/models/m1")).json == cards["m1"]
+
+
+@pytest.mark.parametrize("place", ["query", "form", "json"])
+async def test_a_models_name_that_is_too_long_is_refused(rig: Rig, place: str) -> None:
+    """Not cut to a name that may be somebody's."""
+    name = "m" * 257
+    path, kind, body = "/v1/audio/x", "application/json", "{}"
+    match place:
+        case "query":
+            path += f"?model={name}"
+        case "form":
+            kind = "multipart/form-data; boundary=b"
+            head = 'content-disposition: form-data; name="model"'
+            body = f"--b\r\n{head}\r\n\r\n{name}\r\n--b--\r\n"
+        case _:
+            body = f'{{"model": "{name}"}}'
+    headers = {"content-type": kind}
+    answer = await rig.fetch(path, method="POST", body=body, headers=headers)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "model"), answer.text
+    assert "256 characters" in answer.json["error"]["message"]
+    assert rig.backend.seen == []
+
+
+async def test_a_proxy_that_wants_credentials_during_an_upload_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    """It is told as the proxy's failure, and the next upload goes out through another one."""
+    data = tmp_path / "data"
+    data.mkdir()
+    with_password = HttpProxy(credentials="user:password")
+    async with with_password, HttpProxy() as good, ScriptedBackend([json_play({"id": "f"})]) as far:
+        proxies = (f"http://127.0.0.1:{proxy.port}\n" for proxy in (with_password, good))
+        (data / "proxies.txt").write_text("".join(proxies))
+        (data / "config.toml").write_text(
+            f'[upstreams.far]\nkind = "openai"\nbase_url = "http://far.invalid:{far.port}/v1"\n'
+            'api_keys = ["sk-far-0000000000000001"]\nendpoints = ["files"]\n'
+        )
+        with gateway_process(data) as gateway:
+            rig = Rig(gateway, far)
+            body = "x" * 200_000
+            answers = [
+                await rig.fetch("/v1/files", method="POST", body=body, timeout=60) for _ in range(2)
+            ]
+    assert [answer.status for answer in answers] == [502, 200], answers[0].text
+    assert answers[0].json["error"]["code"] == "proxy_failed"
+    assert len(with_password.asked) == 1
+    assert [len(seen.body) for seen in far.seen] == [200_000]
+
+
+async def test_what_only_the_embedded_model_could_serve_says_how(tmp_path: Path) -> None:
+    """Nobody has embeddings while it is off; files it would not have either."""
+    with gateway_process(tmp_path / "data", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as gateway:
+        told = {}
+        for endpoint in ("embeddings", "files"):
+            body = '{"model": "m", "input": "hi"}'
+            answer = await asyncio.to_thread(
+                gateway.fetch, f"/v1/{endpoint}", method="POST", body=body
+            )
+            assert answer.json["error"]["code"] == "endpoint_not_served"
+            told[endpoint] = answer.json["error"]["message"]
+    assert "EMBEDDED_MODEL=on" in told["embeddings"]
+    assert "EMBEDDED_MODEL" not in told["files"]

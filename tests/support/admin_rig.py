@@ -130,6 +130,7 @@ async def open_rig(
         explain=lambda model, needs: explain(
             Routes([]), LimitSettings(), None, pool.view, model, needs
         ),
+        unasked_address=lambda name: "",
     )
     server = uvicorn.Server(
         uvicorn.Config(

@@ -47,7 +47,8 @@ class AdminApi:
     upstreams with keys, at present; they are shown and reset here, but not changed. ``saved``
     waits until the pool's states are on the disk. ``use_official_key`` puts another official API
     key (None: none) into force; it was stored before. ``warnings`` says what is wrong with watched
-    files. ``explain`` says where a model's name leads.
+    files. ``explain`` says where a model's name leads. ``unasked_address`` says where an upstream's
+    tokens go though nobody said so, "" for every other upstream.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class AdminApi:
         saved: Callable[[], Awaitable[None]],
         warnings: Callable[[], Sequence[str]],
         explain: Callable[[str, Needs], Explanation],
+        unasked_address: Callable[[str], str],
     ) -> None:
         self._auth = auth
         self._pool = pool
@@ -72,6 +74,7 @@ class AdminApi:
         self._saved = saved
         self._warnings = warnings
         self._explain = explain
+        self._unasked_address = unasked_address
 
     def routes(self) -> list[Route]:
         """Return the Starlette routes."""
@@ -160,13 +163,18 @@ class AdminApi:
         """Make the body's tokens the whole set, or refuse it whole."""
         tokens = self._changeable(request)
         entries = await asyncio.to_thread(parse_token_set, await read_body(request))
-        return _changed("tokens updated", tokens, await tokens.replace(entries))
+        return self._given("tokens updated", tokens, await tokens.replace(entries))
 
     async def add_tokens(self, request: Request) -> dict[str, Any]:
         """Add the body's tokens to the set, or refuse them whole."""
         tokens = self._changeable(request)
         entries = await asyncio.to_thread(parse_added_tokens, await read_body(request))
-        return _changed("tokens added", tokens, await tokens.add(entries))
+        return self._given("tokens added", tokens, await tokens.add(entries))
+
+    def _given(self, message: str, tokens: TokenAdmin, change: Change) -> dict[str, Any]:
+        """Tell what a change did, and what came of it that was not asked for."""
+        note = self._unasked_address(tokens.upstream) if change.total else ""
+        return _changed(message, tokens, change) | ({"note": note} if note else {})
 
     async def delete_tokens(self, request: Request) -> dict[str, Any]:
         """Remove one token (``?id=`` or ``{"id"}``), several (``{"ids"}``), or all."""

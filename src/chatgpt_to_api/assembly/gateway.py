@@ -170,6 +170,7 @@ class Assembly:
             saved=self.states.flush,
             warnings=lambda: self.warnings,
             explain=self._explain,
+            unasked_address=in_force.unasked_address,
         )
         admin = [
             *rest.routes(),

@@ -149,6 +149,19 @@ class InForce:
         """Put in force what the settings ask for now that tokens or keys have changed."""
         self.put(self.plan(self.configured, self.settings, {**self.tokens, **self.keys}))
 
+    def unasked_address(self, name: str) -> str:
+        """Say where an upstream's tokens go, where nobody gave it an address; else ""."""
+        if name in self.settings.upstreams:
+            return ""
+        address = self.configured.conversation_default.base_url
+        rests = self.settings.embedded_model.use == "auto"
+        embedded = " The embedded model rests while there are tokens." if rests else ""
+        return (
+            f"No conversation backend is configured, so these tokens are used at {address}, and "
+            "every model's name that nothing else claims leads there now; API_REVERSE_PROXY names "
+            f"a backend of your own.{embedded} DELETE /admin/tokens takes them away again."
+        )
+
     async def use_official_key(self, key: Secret | None) -> None:
         """Put another official API key into force, None for none."""
         self.official = key

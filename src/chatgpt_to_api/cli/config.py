@@ -9,6 +9,7 @@ import typer
 from msgspec import structs
 
 from chatgpt_to_api.cli.exits import CODES, Exit
+from chatgpt_to_api.cli.folder_check import missing_token_file
 from chatgpt_to_api.cli.options import (
     Config,
     DataDir,
@@ -20,6 +21,7 @@ from chatgpt_to_api.cli.options import (
 )
 from chatgpt_to_api.cli.output import plural, print_json, table
 from chatgpt_to_api.config.errors import ConfigError
+from chatgpt_to_api.config.load import Loaded
 from chatgpt_to_api.config.show import rows
 from chatgpt_to_api.config.sources import DEFAULT
 
@@ -76,9 +78,10 @@ def check(
     loaded = settings(config, data_dir)
     file = loaded.settings.config_file or None
     print(f"The configuration is good ({file or 'no configuration file'}).")
-    if loaded.warnings:
-        print(f"{plural(len(loaded.warnings), 'warning')}:")
-    for warning in loaded.warnings:
+    warnings = _warnings(loaded)
+    if warnings:
+        print(f"{plural(len(warnings), 'warning')}:")
+    for warning in warnings:
         print(f"  {warning}")
 
 
@@ -90,4 +93,10 @@ def _check_for_programs(config: Path | None, data_dir: Path | None) -> None:
         print_json({"ok": False, "problems": error.problems})
         raise typer.Exit(Exit.CONFIG) from None
     file = loaded.settings.config_file or None
-    print_json({"ok": True, "config_file": file, "warnings": loaded.warnings})
+    print_json({"ok": True, "config_file": file, "warnings": _warnings(loaded)})
+
+
+def _warnings(loaded: Loaded) -> list[str]:
+    """What works, but hardly as it was meant."""
+    missing = missing_token_file(loaded.settings)
+    return [*loaded.warnings, *([missing] if missing else [])]

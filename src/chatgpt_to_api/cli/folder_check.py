@@ -145,6 +145,14 @@ def check_model(settings: Settings, *, wanted: bool) -> Finding:
     return Finding(about, "ok", "fetched, and every byte is right")
 
 
+def missing_token_file(settings: Settings) -> str:
+    """Say that the named file of tokens is not there; "" where it is, or none was named."""
+    named = settings.tokens.access_tokens_file
+    if not named or Path(named).exists():
+        return ""
+    return f"{named} is not there, though ACCESS_TOKENS_FILE names it"
+
+
 def check_files(settings: Settings) -> Iterator[Finding]:
     """Look at the files people put into the folder; nothing about those that are not there."""
     folder = Path(settings.data_dir)
@@ -152,8 +160,7 @@ def check_files(settings: Settings) -> Iterator[Finding]:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            if str(path) == settings.tokens.access_tokens_file:
-                says = f"{path} is not there, though ACCESS_TOKENS_FILE names it"
+            if path == Path(settings.token_file) and (says := missing_token_file(settings)):
                 yield Finding(path.name, "warning", says, "Make it, or mend its name.")
             continue
         except NotADirectoryError:  # the finding about the folder says it

@@ -144,6 +144,8 @@ def conversation_verdict(head: ReplyHead, body: bytes) -> Answered:
     quoted = f" ({words})" if words else ""
     fault = fault_of_reply(head, body, time.time())
     match head.status:
+        case status if status < 300 and said.is_html:
+            return _page(status, quoted)
         case status if status < 300 and not is_json:
             return Answered(
                 "warning",
@@ -181,12 +183,26 @@ def conversation_verdict(head: ReplyHead, body: bytes) -> Answered:
     return Answered(level, fault.error.message + (f" It says: {words}" if words else ""))
 
 
+def _page(status: int, quoted: str) -> Answered:
+    """Say what a web page with a good status means; the gateway takes it for a challenge, too."""
+    return Answered(
+        "problem",
+        f"challenge page: a web page answers in its place (status {status}{quoted})",
+        "If the URL is right, something before it refuses this address: use another outbound "
+        "proxy (proxies.txt) or another server.",
+    )
+
+
 def models_verdict(codec: ChatUpstream, head: ReplyHead, body: bytes) -> Answered:
     """Say what an OpenAI-compatible server is that answers so to a question for its models."""
     if head.status == 200:
         try:
             listed = msgspec.json.decode(body, type=_Listed).data
         except msgspec.DecodeError:
+            said = read_error_body(head.content_type, body)
+            if said.is_html:
+                title = scrubbed(said.message)[:120]
+                return _page(head.status, f" ({title})" if title else "")
             return Answered(
                 "warning",
                 "answers 200 to GET /models, but with no list of models",

@@ -40,6 +40,8 @@ _EMBEDDED: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "fi
 """What the embedded model's server does. It reads text only, and the template its model runs with
 shows the model no tools; measured, it never calls one."""
 
+_EMBEDDED_ENDPOINTS: Final = frozenset({CHAT, "embeddings"})
+
 _SHOWN_BY_US: Final[frozenset[Emulated]] = frozenset({"tools"})
 
 _FREEFORM: Final[frozenset[Emulated]] = frozenset({"freeform"})
@@ -80,7 +82,12 @@ def build_routes(
         for name, upstream in in_force.items()
         if upstream.kind != "local" or local is not None
     ]
-    endpoints = Endpoints(upstreams, lambda able: _routes_over(able, settings))
+    embedded = any(upstream.kind == "local" for upstream in in_force.values())
+    endpoints = Endpoints(
+        upstreams,
+        lambda able: _routes_over(able, settings),
+        at_rest=frozenset() if embedded else _EMBEDDED_ENDPOINTS,
+    )
     able = [upstream for upstream in upstreams if upstream.offers(CHAT)]
     return _routes_over(able, settings, endpoints)
 
@@ -194,7 +201,7 @@ def _upstream(
                 name=name,
                 kind="local",
                 codec=codec,
-                endpoints=frozenset({CHAT, "embeddings"}),
+                endpoints=_EMBEDDED_ENDPOINTS,
                 relays=_relays(
                     codec, EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
                 ),

@@ -24,15 +24,18 @@ class Endpoints:
     """The same routing rules over the upstreams that offer an endpoint, for each endpoint.
 
     ``routes_over`` makes the routes over some of ``upstreams``. They are made when first asked for.
+    ``at_rest``: endpoints that the embedded model would offer, were it on.
     """
 
     def __init__(
         self,
         upstreams: Sequence[ConfiguredUpstream],
         routes_over: Callable[[Sequence[ConfiguredUpstream]], Routes],
+        at_rest: frozenset[str] = frozenset(),
     ) -> None:
         self.upstreams = tuple(upstreams)
         self._routes_over = routes_over
+        self._at_rest = at_rest
         self._named = {endpoint for upstream in upstreams for endpoint in upstream.endpoints}
         self._made: dict[str, Routes] = {}
 
@@ -52,9 +55,10 @@ class Endpoints:
         if made is None:
             able = [upstream for upstream in self.upstreams if _answers(upstream, key)]
             if not able:
+                hint = ", or set EMBEDDED_MODEL=on" if endpoint in self._at_rest else ""
                 raise EndpointNotServed(
                     f"No upstream of this gateway offers {endpoint[:64]!r}. Add it to the "
-                    "'endpoints' of an upstream of kind openai."
+                    f"'endpoints' of an upstream of kind openai{hint}."
                 )
             made = self._made[key] = self._routes_over(able)
         return made

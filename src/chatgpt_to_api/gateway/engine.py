@@ -38,7 +38,7 @@ from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_o
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
-from chatgpt_to_api.gateway.faults import broken_off, fault_of
+from chatgpt_to_api.gateway.faults import blame_proxy, broken_off, fault_of
 from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.origins import Origins
@@ -55,7 +55,7 @@ from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
-from chatgpt_to_api.transport.errors import ConnectFailed, TransportError
+from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.addresses import is_public
 
 log = structlog.get_logger(__name__)
@@ -191,8 +191,7 @@ class Gateway:
     ) -> None:
         if len(question.asked.model) > LONGEST_MODEL:
             raise InvalidRequest(
-                f"The model's name has {len(question.asked.model)} characters; "
-                f"at most {LONGEST_MODEL} are taken.",
+                f"The model's name is longer than the {LONGEST_MODEL} characters it may have.",
                 param="model",
             )
         delivery = question.delivery
@@ -424,8 +423,7 @@ class Gateway:
                 return await relay(self, question, candidate, codec, lease)
             return await translate(self, question, part, candidate, lease)
         except TransportError as error:
-            if isinstance(error, ConnectFailed) and error.at_proxy:
-                lease.proxy_failed(error.message)
+            blame_proxy(error, lease)
             midway = part.said or question.delivery.relayed
             return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
         finally:

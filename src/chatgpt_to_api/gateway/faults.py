@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import structs
@@ -17,10 +17,19 @@ from chatgpt_to_api.transport.errors import (
 )
 from chatgpt_to_api.transport.reply import Reply
 
+if TYPE_CHECKING:
+    from chatgpt_to_api.pool.contract import Granted
+
 log = structlog.get_logger(__name__)
 
 ERROR_BODY_LIMIT: Final = 64 * 1024
 """How much of an error body is read, bytes: challenge pages run to hundreds of kilobytes."""
+
+
+def blame_proxy(error: TransportError, lease: Granted) -> None:
+    """Tell the pool where it was the outbound proxy that failed, and not the upstream."""
+    if isinstance(error, ConnectFailed) and error.at_proxy:
+        lease.proxy_failed(error.message)
 
 
 def fault_of(error: TransportError, upstream: str) -> UpstreamFault:

@@ -21,7 +21,7 @@ from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.errors import EndpointNotServed, GatewayError, InvalidRequest
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
-from chatgpt_to_api.gateway.faults import error_body, fault_of
+from chatgpt_to_api.gateway.faults import blame_proxy, error_body, fault_of
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.transport.errors import TransportError
@@ -142,6 +142,7 @@ class PassErrand:
             nothing_left = not error.sent_anything and not self._begun
             if nothing_left or (self._rest is None and self._safe):
                 raise
+            blame_proxy(error, lease)
             return structs.replace(fault_of(error, candidate.upstream.name), retry="never")
         try:
             if reply.head.status >= 400:

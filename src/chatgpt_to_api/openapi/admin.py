@@ -62,7 +62,8 @@ def schemas(structs: Structs) -> dict[str, Schema]:
                 "total": INTEGER,
                 "added": INTEGER,
                 "removed": INTEGER,
-            }
+            },
+            note=STRING,
         ),
         "AdminStatus": record({"upstreams": array(ref("UpstreamView")), "warnings": array(STRING)}),
     }

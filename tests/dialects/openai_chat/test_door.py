@@ -47,6 +47,7 @@ HEAD = RequestHead(
     "POST", "/v1/chat/completions", b"", [(b"content-type", b"application/x-www-form-urlencoded")]
 )
 HELLO = [{"role": "user", "content": "hi"}]
+TOOL = {"type": "function", "function": {"name": "f"}}
 
 
 def ask(body: Any = None, **fields: Any) -> ChatAsked:
@@ -166,6 +167,9 @@ NOT_A_MODEL = "expected a model's name, got an empty string"
         ),
         ({"tool_choice": "perhaps"}, "tool_choice", "auto, none, required"),
         ({"functions": [{"name": 5}]}, "functions[0].name", "expected string"),
+        ({"functions": [{"name": "f"}], "tools": [TOOL]}, "functions", "got both"),
+        ({"functions": [{"name": "f"}], "tool_choice": "none"}, "tool_choice", "'function_call'"),
+        ({"tools": [TOOL], "function_call": {"name": "f"}}, "function_call", "'functions' beside"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "nothing"),
         ({"response_format": {}}, "response_format.type", "Missing"),
         ({"user": 5}, "user", "expected string or null"),
@@ -181,6 +185,13 @@ def test_a_wrong_field_is_named_with_what_was_expected(
     assert error.param == param
     assert words in error.message
     assert f"'{param}'" in error.message
+
+
+def test_an_idle_word_of_the_other_way_to_give_functions_is_no_error() -> None:
+    """Clients fill in defaults: an empty list, or a choice that demands nothing."""
+    for fields in ({"functions": []}, {"function_call": "auto"}, {"function_call": None}):
+        assert len(ask(tools=[TOOL], **fields).request().tools) == 1
+    assert len(ask(functions=[{"name": "f"}], tools=[]).request().tools) == 1
 
 
 def test_a_missing_field_says_which() -> None:

@@ -20,6 +20,7 @@ _MODEL_PART: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _MOST: Final = 256
+"""Most characters of a name that can be one; of a longer one so many are told that it shows."""
 
 
 def model_of(content_type: bytes, query: bytes, beginning: bytes) -> str:
@@ -30,7 +31,7 @@ def model_of(content_type: bytes, query: bytes, beginning: bytes) -> str:
     if b"model=" in query:
         given = parse_qs(query.decode("latin-1")).get("model", [""])[0]
         if given:
-            return given[:_MOST]
+            return given[: _MOST + 1]
     kind = content_type.split(b";", 1)[0].strip().lower()
     if kind == b"multipart/form-data":
         return _in_form(content_type, beginning)

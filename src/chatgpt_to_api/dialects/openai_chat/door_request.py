@@ -83,6 +83,8 @@ _RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _AUDIO_REFERENCE: Final = msgspec.json.Decoder(AudioReference)
 _MESSAGE_FIELDS: Final = frozenset(ChatMessage.__struct_fields__)
 
+_NO_DEMAND: Final = (b'"none"', b'"auto"')
+
 _LEGACY_NAMES: Final = {
     "tools": "functions",
     "tool_choice": "function_call",
@@ -109,7 +111,8 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
     tools, others = _tools(asked)
     if others:
         extras["tools"] = others
-    legacy = bool(asked.functions) and not asked.tools
+    legacy = bool(asked.functions)
+    _check_one_way(asked)
     choice = _tool_choice(asked.function_call if legacy else asked.tool_choice, legacy, extras)
     return ChatRequest(
         model=asked.model,
@@ -138,6 +141,17 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         extras=extras,
         own_names=_LEGACY_NAMES if legacy else {},
     )
+
+
+def _check_one_way(asked: ChatCompletionRequest) -> None:
+    """Refuse what mixes today's tools with the functions of old: one of them would be dropped."""
+    if asked.functions:
+        if asked.tools:
+            raise invalid("functions", "expected 'tools' or 'functions', got both")
+        if present(asked.tool_choice):
+            raise invalid("tool_choice", "expected 'function_call', which goes with 'functions'")
+    elif present(asked.function_call) and bytes(asked.function_call) not in _NO_DEMAND:
+        raise invalid("function_call", "expected 'functions' beside it, got none")
 
 
 def _stream_options(fields: Mapping[str, Raw]) -> dict[str, Any]:
