@@ -14,16 +14,26 @@ from chatgpt_to_api.chat.events import ChatEvent
 from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.chat.usage import Usage
+from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import Headers, HttpReply, HttpRequest, ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access
 
 
+def _at_once() -> float:
+    return 0.0
+
+
 class Stamp(msgspec.Struct, frozen=True):
-    """Identity of one reply, made by the gateway: a unique hex ``id`` and Unix time in seconds."""
+    """Identity of one reply, made by the gateway: a unique hex ``id`` and Unix time in seconds.
+
+    ``elapsed`` tells, whenever it is asked, the seconds since the request came: there are dialects
+    that say how long an answer took.
+    """
 
     id: str
     created: int
+    elapsed: Callable[[], float] = _at_once
 
 
 class Ids(Protocol):
@@ -133,6 +143,44 @@ class AsksPrompts(Asked, Protocol):
 
     def request_of(self, prompt: int) -> ChatRequest:
         """Translate lane: the request of one prompt. Raises InvalidRequest."""
+        ...
+
+
+@runtime_checkable
+class AsksVectors(Asked, Protocol):
+    """A request for embeddings: no chat, but texts that become vectors."""
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a text is given as token ids."""
+        ...
+
+    def read_tokens(self, decode: Callable[[Sequence[int]], str]) -> None:
+        """Read them with ``decode``, which raises ValueError for ids that are no text."""
+        ...
+
+    def vectors(self) -> VectorRequest:
+        """The request in canonical form. Raises InvalidRequest, for unread token ids too."""
+        ...
+
+    def answered(self, vectors: Vectors, stamp: Stamp) -> HttpReply:
+        """The whole reply, in the client's dialect."""
+        ...
+
+
+class VectorUpstream(Protocol):
+    """The backend side of embeddings, for one configured upstream."""
+
+    def ask_vectors(self, request: VectorRequest, model: str, access: Access) -> HttpRequest:
+        """The call that asks for the vectors. Raises InvalidRequest for what it cannot be asked."""
+        ...
+
+    def read_vectors(self, head: ReplyHead, body: bytes) -> Vectors | UpstreamFault:
+        """What a 2xx reply says, or means where it is none."""
+        ...
+
+    def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
+        """What a non-2xx reply means. ``body`` is a bounded beginning; ``now`` is Unix time."""
         ...
 
 
@@ -344,6 +392,53 @@ class Upstream(Protocol):
 
     def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
         """What a non-2xx reply means. ``body`` is a bounded beginning; ``now`` is Unix time."""
+        ...
+
+
+Ability: TypeAlias = Literal["chat", "embeddings", "tools", "images", "thinking"]
+"""What a model can, as far as lists of models tell."""
+
+
+class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of an upstream's own list, as far as the list says.
+
+    ``created`` is Unix time in seconds, ``context_length`` that of prompt and answer together in
+    tokens. ``abilities``: None where nothing is said of them. ``version`` changes with the model.
+    ``family``, ``size`` and ``quantization`` are words for people.
+    """
+
+    id: str
+    created: float | None = None
+    owned_by: str = ""
+    title: str = ""
+    context_length: int | None = None
+    abilities: frozenset[Ability] | None = None
+    version: str = ""
+    family: str = ""
+    size: str = ""
+    quantization: str = ""
+
+
+class ListsModels(Protocol):
+    """The backend side of a dialect that can list its models, for one configured upstream."""
+
+    def models_request(self, access: Access) -> HttpRequest:
+        """The call that lists the models."""
+        ...
+
+    def read_models(self, body: bytes) -> Sequence[ListedModel]:
+        """The models of a good reply's body. Raises ValueError for one that is no list.
+
+        One entry that cannot be read does not hide the others.
+        """
+        ...
+
+    def model_request(self, model: ListedModel, access: Access) -> HttpRequest | None:
+        """The call that asks more about one model, None where the list has said it all."""
+        ...
+
+    def read_model(self, model: ListedModel, body: bytes) -> ListedModel:
+        """The model with what a good reply says of it. Raises ValueError for one that is none."""
         ...
 
 

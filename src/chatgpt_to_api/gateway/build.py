@@ -177,6 +177,7 @@ def _upstream(
                 secrets=(*upstream.headers.values(), *filter(None, [upstream.puid])),
             )
         case "openai":
+            vectors = EmbeddingsUpstream(upstream.base_url)
             completes = not {"completions", EVERY}.isdisjoint(upstream.endpoints)
             codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
             return structs.replace(
@@ -184,17 +185,17 @@ def _upstream(
                 endpoints=frozenset(upstream.endpoints),
                 relays=_relays(
                     codec,
-                    EmbeddingsUpstream(upstream.base_url),
+                    vectors,
                     *([CompletionUpstream(upstream.base_url)] if completes else []),
                 ),
                 carrier=AnyUpstream(upstream.base_url),
                 include_usage=upstream.include_usage,
-                list_models=(
-                    codec.models_request if {"models", EVERY} & set(upstream.endpoints) else None
-                ),
+                lists=codec if {"models", EVERY} & set(upstream.endpoints) else None,
+                vectors=vectors,
             )
         case "local":
             assert local is not None
+            vectors = EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
             codec = LlamaCppUpstream(local.base_url, include_usage=upstream.include_usage)
             emulates = _SHOWN_BY_US if upstream.emulate is None else frozenset(upstream.emulate)
             return ConfiguredUpstream(
@@ -202,9 +203,8 @@ def _upstream(
                 kind="local",
                 codec=codec,
                 endpoints=_EMBEDDED_ENDPOINTS,
-                relays=_relays(
-                    codec, EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
-                ),
+                relays=_relays(codec, vectors),
+                vectors=vectors,
                 models=(*local.models, *(upstream.models or ())),
                 context_length=upstream.context_length or local.context,
                 native=_EMBEDDED - emulates,

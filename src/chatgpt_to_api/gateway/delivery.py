@@ -88,6 +88,10 @@ class Delivery:
         self._whole: HttpReply | None = None
         self._out = b""
 
+    def stamp(self) -> Stamp:
+        """Return a fresh identity for a reply."""
+        return self._stamp()
+
     @property
     def encoder(self) -> ReplyEncoder:
         """The door's encoder, made when first needed: a relayed reply may never need one."""

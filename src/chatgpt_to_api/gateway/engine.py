@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Final
 
@@ -18,6 +19,7 @@ from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.dialects.contract import (
     Asked,
     AsksPrompts,
+    AsksVectors,
     Door,
     Ids,
     Stamp,
@@ -51,6 +53,7 @@ from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.tries import Tries
 from chatgpt_to_api.gateway.upstreams import Candidate
+from chatgpt_to_api.gateway.vectors import embed
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
@@ -136,14 +139,14 @@ class Gateway:
         """
         task = asyncio.current_task(self.loop)
         assert task is not None
-        delivery = Delivery(exchange, door, asked, self._stamp)
+        now = self.loop.time()
+        delivery = Delivery(exchange, door, asked, partial(self._stamp, now))
         record = RequestRecord(
             request_id=exchange.request_id,
             door=door.dialect,
             model=asked.model[:LONGEST_MODEL],
             client=caller.id,
         )
-        now = self.loop.time()
         question = Question(exchange, asked, caller, delivery, record, self.limits, now, task)
         question.errand = errand
         exchange.on_gone(question.client_gone)
@@ -183,8 +186,9 @@ class Gateway:
             record.seconds = self.loop.time() - now
             self._on_record(record)
 
-    def _stamp(self) -> Stamp:
-        return Stamp(self.ids.uuid4(), int(self.wall()))
+    def _stamp(self, since: float) -> Stamp:
+        time = self.loop.time
+        return Stamp(self.ids.uuid4(), int(self.wall()), lambda: time() - since)
 
     async def _answer(
         self, question: Question, settle: Callable[[], Awaitable[None]] | None
@@ -421,6 +425,9 @@ class Gateway:
             if codec is not None and len(question.parts) == 1 and not question.needs(upstream):
                 relay = relay_stream if question.asked.stream else relay_whole
                 return await relay(self, question, candidate, codec, lease)
+            asked = question.asked
+            if upstream.vectors is not None and isinstance(asked, AsksVectors):
+                return await embed(self, question, asked, candidate, upstream.vectors, lease)
             return await translate(self, question, part, candidate, lease)
         except TransportError as error:
             blame_proxy(error, lease)
@@ -434,7 +441,7 @@ class Gateway:
         asked, dialect = question.asked, question.delivery.door.dialect
         if all(dialect in candidate.upstream.relays for candidate in candidates):
             return
-        if isinstance(asked, AsksPrompts) and asked.has_tokens:
+        if isinstance(asked, AsksPrompts | AsksVectors) and asked.has_tokens:
             table = await token_tables.vendors(asked.model)
             if table is not None:
                 asked.read_tokens(table.decode)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from msgspec import structs
 
-from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream, UpstreamFault
+from chatgpt_to_api.dialects.contract import (
+    RelayUpstream,
+    Upstream,
+    UpstreamFault,
+    VectorUpstream,
+)
 from chatgpt_to_api.errors import UpstreamFailed, UpstreamTimeout
 from chatgpt_to_api.transport.errors import (
     ConnectFailed,
@@ -91,7 +96,9 @@ def broken_off(error: TransportError, upstream: str) -> UpstreamFault:
     return structs.replace(fault, error=UpstreamFailed(said, code="upstream_truncated"))
 
 
-async def refused(reply: Reply, codec: Upstream | RelayUpstream, now: float) -> UpstreamFault:
+async def refused(
+    reply: Reply, codec: Upstream | RelayUpstream | VectorUpstream, now: float
+) -> UpstreamFault:
     """Return what a reply that is not a success means, reading a bounded beginning of its body."""
     body, _ = await error_body(reply)
     return codec.fault(reply.head, body, now)

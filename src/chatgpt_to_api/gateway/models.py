@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -11,15 +10,15 @@ import structlog
 
 from chatgpt_to_api.config.globs import is_glob
 from chatgpt_to_api.config.settings import LimitSettings
-from chatgpt_to_api.errors import GatewayError, NoCredentials, NotFound, UpstreamFailed
+from chatgpt_to_api.dialects.contract import Ability, ListedModel
+from chatgpt_to_api.errors import GatewayError, NoCredentials, NotFound
 from chatgpt_to_api.gateway.endpoints import CHAT
+from chatgpt_to_api.gateway.model_fetch import fetch
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
-from chatgpt_to_api.pool.contract import LeaseAsk, Lender
+from chatgpt_to_api.pool.contract import Lender
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.errors import TransportError
-from chatgpt_to_api.wire.http import HttpRequest
-from chatgpt_to_api.wire.secret import Access
 
 log = structlog.get_logger(__name__)
 
@@ -36,53 +35,21 @@ LISTED_WELL_KNOWN: Final = (
 )
 """The well-known names worth showing; globs cannot be listed."""
 
-LIST_TIMEOUT: Final = 10.0
-"""Longest time one upstream may take for its list, seconds."""
-
-LIST_LIMIT: Final = 4 * 1024 * 1024
-"""Longest list that is read, bytes."""
-
 
 class ModelCard(msgspec.Struct, frozen=True):
-    """One entry of the model list, in OpenAI's shape. ``created`` is Unix time in seconds.
+    """One entry of the model list. ``created`` is Unix time in seconds.
 
     ``context_length`` is that of prompt and answer together, tokens; None where nobody says it.
+    ``abilities`` are what can be asked of it here, done by its upstream or in its place; whether it
+    thinks only some upstreams tell. ``listed`` is what its upstream's own list says.
     """
 
     id: str
     created: int
     owned_by: str
     context_length: int | None = None
-
-
-class _Meta(msgspec.Struct):
-    n_ctx_train: int | None = None
-
-
-class _Listed(msgspec.Struct):
-    """One entry of an upstream's list. Servers have four names for one number."""
-
-    id: str
-    created: float | None = None
-    owned_by: str | None = None
-    context_length: int | None = None
-    context_window: int | None = None
-    max_model_len: int | None = None
-    meta: _Meta | None = None
-
-    @property
-    def context(self) -> int | None:
-        """How much context it says it has."""
-        trained = self.meta.n_ctx_train if self.meta is not None else None
-        given = (self.context_length, self.context_window, self.max_model_len, trained)
-        return next((number for number in given if number is not None and number > 0), None)
-
-
-class _List(msgspec.Struct):
-    data: list[msgspec.Raw] = []
-
-
-_LISTED: Final = msgspec.json.Decoder(_Listed)
+    abilities: frozenset[Ability] = frozenset()
+    listed: ListedModel | None = None
 
 
 class ModelList:
@@ -90,10 +57,27 @@ class ModelList:
 
     def __init__(self, *, born: int) -> None:
         self._born = born
-        self._fetched: dict[str, dict[str, _Listed]] = {}
+        self._fetched: dict[str, dict[str, ListedModel]] = {}
+        self._made: tuple[Routes, dict[str, ModelCard]] | None = None
+        """The cards of these routes: a list is asked for more often than it changes."""
 
     def cards(self, routes: Routes) -> list[ModelCard]:
         """Return every model that has a name and routes somewhere, without duplicates."""
+        return list(self._by_name(routes).values())
+
+    def card(self, routes: Routes, model: str) -> ModelCard:
+        """Return one model's card, also of a name only a glob covers. Raises ModelNotFound."""
+        card = self._by_name(routes).get(model)
+        if card is not None:
+            return card
+        return self._card(model, _first(routes, model) or routes.candidates(model)[0])
+
+    def _by_name(self, routes: Routes) -> dict[str, ModelCard]:
+        if self._made is None or self._made[0] is not routes:
+            self._made = (routes, self._all(routes))
+        return self._made[1]
+
+    def _all(self, routes: Routes) -> dict[str, ModelCard]:
         cards: dict[str, ModelCard] = {}
         for name in self._names(routes):
             if name not in cards and (candidate := _first(routes, name)) is not None:
@@ -104,21 +88,14 @@ class ModelList:
                 if candidate is not None and candidate.upstream is upstream:
                     created = int(listed.created or self._born)
                     owner = listed.owned_by or upstream.name
-                    cards[name] = ModelCard(name, created, owner, _context(upstream, listed))
-        return list(cards.values())
-
-    def card(self, routes: Routes, model: str) -> ModelCard:
-        """Return one model's card, also of a name only a glob covers. Raises ModelNotFound."""
-        for card in self.cards(routes):
-            if card.id == model:
-                return card
-        return self._card(model, _first(routes, model) or routes.candidates(model)[0])
+                    cards[name] = _described(name, created, owner, candidate, listed)
+        return cards
 
     def _card(self, name: str, candidate: Candidate) -> ModelCard:
         """The card of a name that the gateway gives, not the upstream."""
         upstream = candidate.upstream
         listed = self._fetched.get(upstream.name, {}).get(candidate.model)
-        return ModelCard(name, self._born, upstream.name, _context(upstream, listed))
+        return _described(name, self._born, upstream.name, candidate, listed)
 
     def _names(self, routes: Routes) -> Iterable[str]:
         yield from routes.exact_names
@@ -132,63 +109,44 @@ class ModelList:
     ) -> None:
         """Ask every upstream that has a list for it; one that fails keeps its last good list."""
         for upstream in routes.endpoints.upstreams:
-            if upstream.list_models is not None:
+            if upstream.lists is not None:
+                known = self._fetched.get(upstream.name, {})
                 try:
-                    self._fetched[upstream.name] = await _fetch(
-                        upstream, upstream.list_models, pool, client, limits
+                    self._fetched[upstream.name] = await fetch(
+                        upstream, upstream.lists, known, pool, client, limits
                     )
-                except (GatewayError, TransportError, msgspec.DecodeError, ValueError) as error:
+                except (GatewayError, TransportError, ValueError) as error:
                     log.info("model list not fetched", upstream=upstream.name, reason=str(error))
+                self._made = None
 
 
-async def _fetch(
-    upstream: ConfiguredUpstream,
-    list_models: Callable[[Access], HttpRequest],
-    pool: Lender,
-    client: HttpClient,
-    limits: LimitSettings,
-) -> dict[str, _Listed]:
-    deadline = asyncio.get_running_loop().time() + LIST_TIMEOUT
-    ask = LeaseAsk(
-        upstream=upstream.name,
-        model="",
-        deadline=deadline,
-        owner="model list",
-        edition=upstream.edition,
-    )
-    async with pool.lease(ask) as lease:
-        reply = await client.send(
-            list_models(lease.credential.access),
-            proxy=lease.credential.proxy or upstream.proxy,
-            connect_timeout=limits.connect_timeout,
-            read_timeout=min(limits.read_timeout, LIST_TIMEOUT),
-            deadline=deadline,
-        )
-        try:
-            body = bytearray()
-            while (data := await reply.read()) and len(body) < LIST_LIMIT:
-                body += data
-        finally:
-            reply.close()
-        if reply.head.status != 200:
-            raise UpstreamFailed(f"The upstream answered {reply.head.status} to GET /models.")
-        lease.ok()
-    return {entry.id: entry for entry in _entries(msgspec.json.decode(body, type=_List))}
+def _described(
+    name: str, created: int, owner: str, candidate: Candidate, listed: ListedModel | None
+) -> ModelCard:
+    upstream = candidate.upstream
+    context = candidate.context
+    if context is None and listed is not None:
+        context = listed.context_length
+    return ModelCard(name, created, owner, context, _abilities(upstream, listed), listed)
 
 
-def _entries(found: _List) -> Iterable[_Listed]:
-    """Give the entries that can be read: one odd one does not hide the others."""
-    for raw in found.data:
-        try:
-            yield _LISTED.decode(raw)
-        except msgspec.DecodeError:
-            log.debug("model list entry not understood", entry=bytes(raw)[:200])
-
-
-def _context(upstream: ConfiguredUpstream, listed: _Listed | None) -> int | None:
-    if upstream.context_length is not None or listed is None:
-        return upstream.context_length
-    return listed.context
+def _abilities(upstream: ConfiguredUpstream, listed: ListedModel | None) -> frozenset[Ability]:
+    """What can be asked of a model: what is said of it, else what its upstream can."""
+    found: set[Ability] = set()
+    if listed is not None and listed.abilities is not None:
+        found |= listed.abilities
+        if upstream.can("tools") == "emulated" and "chat" in found:
+            found.add("tools")
+        return frozenset(found)
+    if upstream.offers(CHAT):
+        found.add("chat")
+        if upstream.can("tools") != "absent":
+            found.add("tools")
+        if upstream.can("images") != "absent":
+            found.add("images")
+    if upstream.offers("embeddings"):
+        found.add("embeddings")
+    return frozenset(found)
 
 
 def _first(routes: Routes, model: str) -> Candidate | None:

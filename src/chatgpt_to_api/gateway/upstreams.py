@@ -10,7 +10,7 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Need
 from chatgpt_to_api.config.settings import KEYED, Kind
-from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
+from chatgpt_to_api.dialects.contract import ListsModels, RelayUpstream, Upstream, VectorUpstream
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
@@ -55,11 +55,12 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     ``endpoints`` are those of its paths (``chat``, ``audio`` …) that it answers at, ``*`` all.
     ``proxy`` is the outbound proxy where the credential has none of its own. ``relays`` has a codec
     for each dialect in which a client's request may pass through to it unchanged, ``carrier`` is
-    one for every endpoint that has no dialect here. ``native`` is what it does by itself,
+    one for every endpoint that has no dialect here, ``vectors`` one for embeddings that were asked
+    for in another dialect. ``native`` is what it does by itself,
     ``emulates`` what the gateway does in its place; what is in neither is absent.
     ``context_length`` is that of all its models, tokens, where it is known beforehand.
-    ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``list_models`` makes
-    the request for its own model list, where it has one. ``ready`` waits, until a loop time, for an
+    ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``lists`` reads
+    its own model list, where it has one. ``ready`` waits, until a loop time, for an
     upstream that is still being started; it raises Unavailable where that fails. ``continuing``
     holds for a backend that keeps conversations, None where it keeps none. ``fetch_images``:
     pictures by URL reach it as data. ``unheard`` names the
@@ -75,13 +76,14 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: frozenset[str] = frozenset({CHAT})
     relays: Mapping[str, RelayUpstream] = {}
     carrier: AnyUpstream | None = None
+    vectors: VectorUpstream | None = None
     models: tuple[str, ...] | None = None
     context_length: int | None = None
     proxy: Proxy | None = None
     native: frozenset[Capability] = CAPABILITIES
     emulates: frozenset[Emulated] = frozenset()
     counts_tokens: bool = False
-    list_models: Callable[[Access], HttpRequest] | None = None
+    lists: ListsModels | None = None
     include_usage: bool = True
     fetch_images: bool = False
     unheard: Callable[[bytes], tuple[str, ...]] | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
-from chatgpt_to_api.dialects.contract import Ids, UpstreamFault, WholeFacts
+from chatgpt_to_api.dialects.contract import Ids, ListedModel, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import fault_of_reply
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
+from chatgpt_to_api.dialects.openai_chat.model_list import read_models
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import (
     fixed_sampling,
@@ -77,3 +78,14 @@ class ChatUpstream:
     def models_request(self, access: Access) -> HttpRequest:
         """Return the call that lists the server's models."""
         return self._server.get(b"/models", access)
+
+    def read_models(self, body: bytes) -> list[ListedModel]:
+        """Return the models of such a list. Raises ValueError for what is none."""
+        return read_models(body)
+
+    def model_request(self, model: ListedModel, access: Access) -> None:
+        """Return None: a list says all there is to say."""
+
+    def read_model(self, model: ListedModel, body: bytes) -> ListedModel:
+        """Nothing more is ever asked."""
+        raise ValueError(f"{model.id}: {len(body)} bytes that nobody asked for")

@@ -1,1 +1,1 @@
-"""OpenAI's embeddings, both sides. Texts become vectors, so nothing here passes through chat."""
+"""OpenAI's embeddings, both sides. Texts become vectors, so nothing here is a chat."""

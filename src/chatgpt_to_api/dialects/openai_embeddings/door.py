@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+import struct
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 import msgspec
 
 from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
 from chatgpt_to_api.dialects.bodies import decode_body, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
@@ -15,7 +19,7 @@ from chatgpt_to_api.dialects.openai.requests import rewritten
 from chatgpt_to_api.dialects.openai.whole_only import NO_ENCODER, NoEncoder
 from chatgpt_to_api.dialects.openai_embeddings.messages import DIALECT, EmbeddingsRequest, Input
 from chatgpt_to_api.dialects.problems import invalid
-from chatgpt_to_api.errors import EndpointNotServed, GatewayError
+from chatgpt_to_api.errors import EndpointNotServed, GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 
 _EXAMPLE: Final = '{"model": "text-embedding-3-small", "input": "Hello"}'
@@ -37,6 +41,55 @@ class EmbeddingsAsked:
         self._body = body
         self.asked = asked
         self.model: str = asked.model
+        self._texts: tuple[str, ...] | None = None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a text is given as token ids."""
+        given = self.asked.input
+        return not isinstance(given, str) and not isinstance(given[0], str)
+
+    def read_tokens(self, decode: Callable[[Sequence[int]], str]) -> None:
+        """Read token ids as text. Raises InvalidRequest for ids that stand for none."""
+        texts = []
+        for index, ids in enumerate(_token_lists(self.asked.input)):
+            try:
+                texts.append(decode(ids))
+            except ValueError as error:
+                raise invalid(f"input[{index}]", str(error)) from None
+        self._texts = tuple(texts)
+
+    def vectors(self) -> VectorRequest:
+        """Return the request in canonical form. Raises InvalidRequest."""
+        texts = self._texts
+        if texts is None:
+            if self.has_tokens:
+                raise InvalidRequest(
+                    f"The upstream of {self.model!r} takes texts, no token ids, and whose ids "
+                    "these are is not known.",
+                    param="input",
+                    code="unsupported_parameter",
+                )
+            given = self.asked.input
+            texts = (given,) if isinstance(given, str) else tuple(map(str, given))
+        return VectorRequest(model=self.model, texts=texts, size=self.asked.dimensions)
+
+    def answered(self, vectors: Vectors, stamp: Stamp) -> HttpReply:  # noqa: ARG002  # it has no date
+        """Return the whole reply."""
+        usage = vectors.usage
+        prompt = None if usage is None else usage.prompt
+        shown = as_base64 if self.asked.encoding_format == "base64" else list
+        reply = {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": shown(vector)}
+                for index, vector in enumerate(vectors.vectors)
+            ],
+            "model": vectors.model or self.model,
+            "usage": {"prompt_tokens": prompt or 0, "total_tokens": prompt or 0},
+        }
+        headers = [(b"content-type", b"application/json")]
+        return HttpReply(200, headers, msgspec.json.encode(reply))
 
     def request(self) -> ChatRequest:
         """No chat can answer this."""
@@ -90,6 +143,20 @@ class EmbeddingsDoor:
     def failure(self, error: GatewayError) -> HttpReply:
         """Return a whole error reply in OpenAI's shape."""
         return error_reply(error)
+
+
+def as_base64(vector: list[float]) -> str:
+    """Return a vector as the base64 of little-endian 32-bit floats, as the vendor packs it."""
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _token_lists(given: Input) -> list[list[int]]:
+    """Return the token ids of each text."""
+    if isinstance(given, str) or isinstance(given[0], str):
+        return []
+    if isinstance(given[0], int):
+        return [cast("list[int]", given)]
+    return cast("list[list[int]]", given)
 
 
 def _check_input(given: Input) -> None:

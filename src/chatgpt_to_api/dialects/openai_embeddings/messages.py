@@ -28,6 +28,13 @@ class EmbeddingsRequest(msgspec.Struct):
     user: str | None = None
 
 
+class Embedding(msgspec.Struct):
+    """One vector of a reply: its numbers, or the base64 of little-endian 32-bit floats."""
+
+    embedding: str | list[float]
+    index: int = 0
+
+
 class EmbeddingsReply(msgspec.Struct):
     """A reply, as far as the gateway looks into it."""
 

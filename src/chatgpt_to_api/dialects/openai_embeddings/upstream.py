@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+import struct
+from base64 import b64decode
+from typing import Any, Final
 
 import msgspec
 
+from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.contract import Scanner, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import (
@@ -18,6 +21,7 @@ from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.usage import read_usage
 from chatgpt_to_api.dialects.openai_embeddings.messages import (
     DIALECT,
+    Embedding,
     EmbeddingsReply,
     EmbeddingsRequest,
 )
@@ -27,6 +31,7 @@ from chatgpt_to_api.wire.http import HttpRequest, ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access
 
 _REPLY: Final = msgspec.json.Decoder(EmbeddingsReply)
+_DATA: Final = msgspec.json.Decoder(list[Embedding])
 _REQUEST: Final = msgspec.json.Decoder(EmbeddingsRequest)
 _TOO_LARGE: Final = "too large to process"
 """What llama.cpp says, with status 500, of an input that is longer than its batch."""
@@ -52,20 +57,41 @@ class EmbeddingsUpstream:
         access: Access,
         *,
         model: str,  # noqa: ARG002  # it stands in the body
-        stream: bool,
+        stream: bool,  # noqa: ARG002  # there are none
         head: RequestHead,  # noqa: ARG002  # no header of a client means anything here
     ) -> HttpRequest:
         """Return the call that carries a client's own JSON. Raises InvalidRequest."""
-        if self._own_size is not None:
-            asked = _REQUEST.decode(body).dimensions
-            if asked is not None and asked != self._own_size:
-                raise InvalidRequest(
-                    f"This model's vectors have {self._own_size} numbers and cannot be shortened; "
-                    "leave 'dimensions' out.",
-                    param="dimensions",
-                    code="unsupported_parameter",
-                )
-        return self._server.post(b"/embeddings", body, access, stream=stream)
+        size = None if self._own_size is None else _REQUEST.decode(body).dimensions
+        return self._call(body, size, access)
+
+    def _call(self, body: bytes, size: int | None, access: Access) -> HttpRequest:
+        if self._own_size is not None and size is not None and size != self._own_size:
+            raise InvalidRequest(
+                f"This model's vectors have {self._own_size} numbers and cannot be shortened; "
+                "leave 'dimensions' out.",
+                param="dimensions",
+                code="unsupported_parameter",
+            )
+        return self._server.post(b"/embeddings", body, access, stream=False)
+
+    def ask_vectors(self, request: VectorRequest, model: str, access: Access) -> HttpRequest:
+        """Return the call that asks for the vectors of texts. Raises InvalidRequest."""
+        body: dict[str, Any] = {"model": model, "input": list(request.texts)}
+        if request.size is not None:
+            body["dimensions"] = request.size
+        return self._call(msgspec.json.encode(body), request.size, access)
+
+    def read_vectors(self, head: ReplyHead, body: bytes) -> Vectors | UpstreamFault:
+        """Return the vectors of a 2xx reply, in the order of their texts."""
+        facts = self.facts(head, body)
+        if facts.fault is not None:
+            return facts.fault
+        try:
+            data = _DATA.decode(_REPLY.decode(body).data)
+            vectors = [_vector(item.embedding) for item in sorted(data, key=_place)]
+        except (msgspec.DecodeError, ValueError):
+            return nonsense(_NO_VECTORS)
+        return Vectors(vectors, facts.usage, facts.model)
 
     def facts(self, head: ReplyHead, body: bytes) -> WholeFacts:
         """Return what a 2xx reply says."""
@@ -101,6 +127,21 @@ class EmbeddingsUpstream:
                     reason="input too long",
                 )
         return fault_of_reply(head, body, now)
+
+
+def _place(item: Embedding) -> int:
+    return item.index
+
+
+def _vector(embedding: str | list[float]) -> list[float]:
+    """Return a vector's numbers, packed or not. Raises ValueError."""
+    if isinstance(embedding, list):
+        return embedding
+    packed = b64decode(embedding, validate=True)
+    try:
+        return list(struct.unpack(f"<{len(packed) // 4}f", packed))
+    except struct.error as error:
+        raise ValueError(str(error)) from None
 
 
 _NO_VECTORS: Final = "The upstream answered with something that is no list of embeddings."
