@@ -26,6 +26,7 @@ from chatgpt_to_api.dialects.conversation.bodies import (
     is_plain_body,
     moved_to_websocket,
 )
+from chatgpt_to_api.dialects.conversation.burst import read_burst
 from chatgpt_to_api.dialects.conversation.changes import meaning
 from chatgpt_to_api.dialects.conversation.documents import Document, Documents, find
 from chatgpt_to_api.dialects.conversation.lanes import (
@@ -244,10 +245,22 @@ class ConversationDecoder:
         if self._glimpse is not None and len(self._glimpse) < _GLIMPSE:
             self._glimpse += data[:_GLIMPSE]
         block = self._splitter.whole(data)
-        if block:
+        if block and not (self._glimpse is not None and self._burst(block)):
             self._events(block)
         if self._splitter.overflow and not self.done:
             raise ReplyTooLong(limit=MAX_EVENT)
+
+    def _burst(self, block: bytes) -> bool:
+        """Take a whole reply at once; False where the first whole events are no such thing."""
+        burst = read_burst(block)
+        if burst is None:
+            return False
+        self._glimpse = None
+        if not self._foreign(burst.conversation_id):
+            self._turn.see(burst.flags.id, burst.flags, burst.text)
+        if not self.done:
+            self._ended()
+        return True
 
     def _events(self, block: bytes) -> None:
         """Read whole events: runs in the fast lane, the others one by one."""
