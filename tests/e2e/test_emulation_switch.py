@@ -177,6 +177,32 @@ async def test_several_answers_with_tools_are_asked_for_one_by_one(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_is_asked_for_twice_costs_the_writing_of_both(
+    rig: Rig, script: OpenScript, stream: bool
+) -> None:
+    """As the server reports it, each time anew."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107}
+
+    def play(text: str) -> Play:
+        if not stream:
+            return whole(text, usage=usage)
+        chunks = chat_chunks([text])
+        told = {"id": "x", "object": "chat.completion.chunk", "choices": [], "usage": usage}
+        return Play(pieces=[*chunks[:-1], f"data: {json.dumps(told)}\n\n".encode(), chunks[-1]])
+
+    script.play([play("It is sunny."), play(PARIS)])
+    more: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+    answer = await rig.ask(
+        model="toolless", tools=[WEATHER], tool_choice="required", stream=stream, **more
+    )
+    assert answer.status == 200, answer.text
+    last = events_of(answer)[-2] if stream else answer.json
+    assert last["usage"]["prompt_tokens"] == 100
+    assert last["usage"]["completion_tokens"] == 14
+    assert last["usage"]["total_tokens"] == 114
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_a_stop_string_does_not_cut_into_a_call(
     rig: Rig, script: OpenScript, stream: bool
 ) -> None:

@@ -34,6 +34,19 @@ def test_nothing_leaves_before_the_end_but_usage() -> None:
     assert held.said == '{"a": 1}'
 
 
+def test_what_an_answer_that_did_not_do_has_cost_is_added() -> None:
+    """The writing of both counts, the reading of the last; what nobody reported is not made up."""
+    first = HeldReply(JsonDemanded(JsonFormat()))
+    first.feed([*reply("no"), UsageReported(Usage(input=5, output=3, reasoning=1))])
+    second = HeldReply(JsonDemanded(JsonFormat()), first.usage)
+    [told] = second.feed([*reply('{"a": 1}'), UsageReported(Usage(input=9, output=4))])
+    assert told == UsageReported(Usage(input=9, output=7, reasoning=1))
+    unknown = HeldReply(JsonDemanded(JsonFormat()), Usage(input=5))
+    assert unknown.feed([UsageReported(Usage(input=9, output=4))]) == [
+        UsageReported(Usage(input=9, output=4))
+    ]
+
+
 def test_what_does_leaves_whole_and_in_order() -> None:
     """One text block with the JSON, the others numbered as if there had never been two."""
     held = HeldReply(JsonDemanded(JsonFormat()))

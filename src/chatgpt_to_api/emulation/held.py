@@ -14,6 +14,7 @@ from chatgpt_to_api.chat.events import (
     TextDelta,
     UsageReported,
 )
+from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.emulation.demands import Complaint, Demand
 
 
@@ -22,13 +23,17 @@ class HeldReply:
 
     A reply that holds a call, or the model's refusal, does, and streams on from there. One that was
     cut for its length or its content leaves too: its finish reason says that it is not whole, as it
-    does with a backend that can do all this by itself.
+    does with a backend that can do all this by itself. What was ``spent`` on an answer that did not
+    do is written as well, and added to the usage that the upstream reports.
     """
 
-    __slots__ = ("_demand", "_held", "_open")
+    __slots__ = ("_demand", "_held", "_open", "_spent", "usage")
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self, demand: Demand, spent: Usage | None = None) -> None:
         self._demand = demand
+        self._spent = spent
+        self.usage: Usage | None = None
+        """What the upstream reported last."""
         self._held: list[ChatEvent] = []
         self._open = False
 
@@ -36,7 +41,11 @@ class HeldReply:
         """Return what may leave: usage, and everything once the demand is met."""
         out: list[ChatEvent] = []
         for event in events:
-            if self._open or isinstance(event, UsageReported):
+            if isinstance(event, UsageReported):
+                self.usage = _with_writing_of(self._spent, event.usage)
+                out.append(UsageReported(self.usage))
+                continue
+            if self._open:
                 out.append(event)
                 continue
             self._held.append(event)
@@ -63,6 +72,15 @@ class HeldReply:
         if isinstance(verdict, Complaint):
             return verdict
         return _with_text(self._held, verdict)
+
+
+def _with_writing_of(spent: Usage | None, usage: Usage) -> Usage:
+    if spent is None or spent.output is None or usage.output is None:
+        return usage
+    reasoning = (spent.reasoning or 0) + (usage.reasoning or 0)
+    return structs.replace(
+        usage, output=spent.output + usage.output, reasoning=reasoning or usage.reasoning
+    )
 
 
 def _with_text(events: Iterable[ChatEvent], text: str) -> list[ChatEvent]:

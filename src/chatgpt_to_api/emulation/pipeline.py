@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from chatgpt_to_api.chat.events import BlockEnded, BlockStarted, ChatEvent, TextDelta
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.emulation.demands import CallDemanded, Complaint, Demand, JsonDemanded
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.emulation.freeform import FreeformCalls, freeform_tools
@@ -67,12 +68,14 @@ class Pipeline:
         *,
         demand: Demand | None = None,
         heard: Heard | None = None,
+        spent: Usage | None = None,
     ) -> Pipeline | None:
         """Return what ``request`` ``needs``, None where it needs nothing done to its reply.
 
         ``count`` counts a text's tokens; it is called only for a request with ``max_tokens``.
         ``heard`` is told of what the model wrote: markup of calls included, of what a stop string
-        cuts nothing where there are no calls to look for.
+        cuts nothing where there are no calls to look for. ``spent`` is the usage of an answer that
+        did not do.
         """
         limit = calls = freeform = stop = None
         if request.max_tokens is not None and "max_tokens" in needs:
@@ -86,7 +89,7 @@ class Pipeline:
         stages = (limit, calls, freeform, stop, demand)
         if all(stage is None for stage in stages):
             return None
-        held = None if demand is None else HeldReply(demand)
+        held = None if demand is None else HeldReply(demand, spent)
         return cls(limit=limit, calls=calls, freeform=freeform, stop=stop, held=held, heard=heard)
 
     @property
@@ -99,6 +102,11 @@ class Pipeline:
     def said(self) -> str:
         """The text that is held back."""
         return "" if self._held is None else self._held.said
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream reported of a reply that is held back."""
+        return None if self._held is None else self._held.usage
 
     def feed(self, events: Sequence[ChatEvent]) -> list[ChatEvent]:
         """Return what is left of the events of one read."""

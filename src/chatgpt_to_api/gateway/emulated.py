@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.emulation.pipeline import Heard, Pipeline, demand_of
 from chatgpt_to_api.emulation.prompt import needed, prompted, untold, without
@@ -40,8 +41,13 @@ class Emulation:
         before = () if request.branch is None else self._request.messages
         return prompted(request, self.needs, before)
 
-    def pipeline(self, count: Callable[[str], int], heard: Heard | None) -> Pipeline | None:
-        """Return what has to be done to a reply, None for nothing."""
+    def pipeline(
+        self, count: Callable[[str], int], heard: Heard | None, spent: Usage | None = None
+    ) -> Pipeline | None:
+        """Return what has to be done to a reply, None for nothing.
+
+        ``spent`` is the usage of an answer before it that did not do.
+        """
         return Pipeline.for_request(
-            self._request, self.needs, count, demand=self._demand, heard=heard
+            self._request, self.needs, count, demand=self._demand, heard=heard, spent=spent
         )

@@ -168,9 +168,10 @@ class Question:
 
         Where nothing is, it is told without translating the request.
         """
-        if not any(map(self.asked.may_need, upstream.emulates)):
+        emulates = upstream.emulates
+        if not emulates or not any(map(self.asked.may_need, emulates)):
             return ()
-        return needed(self.request(), upstream.emulates, upstream.native)
+        return needed(self.request(), emulates, upstream.native)
 
     @property
     def several(self) -> bool:

@@ -10,6 +10,7 @@ from msgspec import structs
 from chatgpt_to_api.chat.events import ChatEvent, Failed, UsageReported
 from chatgpt_to_api.chat.prefix import AnswerDigest
 from chatgpt_to_api.chat.request import Branch, ChatRequest
+from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import ReplyDecoder, UpstreamFault
 from chatgpt_to_api.emulation.demands import Complaint
 from chatgpt_to_api.emulation.pipeline import Pipeline
@@ -179,9 +180,9 @@ class _Call:
             self._count = await start_count(self.emulation.asked(request))
         self._emulated = self._new_pipeline()
 
-    def _new_pipeline(self) -> Pipeline | None:
+    def _new_pipeline(self, spent: Usage | None = None) -> Pipeline | None:
         heard = None if self._count is None else self._count.feed
-        return self.emulation.pipeline(self._counts, heard)
+        return self.emulation.pipeline(self._counts, heard, spent)
 
     async def begin_again(self, request: ChatRequest, complaint: Complaint) -> ChatRequest:
         """Drop an answer that does not do; return the request that tells the model why.
@@ -191,7 +192,7 @@ class _Call:
         assert self._emulated is not None, "who complains has judged"
         again = asked_again(self.emulation.asked(request), self._emulated.said, complaint.told)
         self._part.forget()
-        self._emulated = self._new_pipeline()
+        self._emulated = self._new_pipeline(self._emulated.usage)
         try:
             await self.lease.next_send(self._question.deadline)
         except GatewayError:

@@ -1,0 +1,51 @@
+"""From settings to upstreams: what each can do, and what is done in its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatgpt_to_api.chat.needs import Needs
+from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.emulation.features import Emulated
+from chatgpt_to_api.errors import InvalidRequest
+from chatgpt_to_api.gateway.ability import able
+from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
+from chatgpt_to_api.gateway.upstreams import Capability
+from chatgpt_to_api.transport.environment import ProxyRules
+
+
+async def ready(deadline: float) -> None:
+    raise AssertionError("nobody is called")
+
+
+LOCAL = LocalEndpoint("http://127.0.0.1:1/v1", ("small",), 576, 4096, ready)
+
+
+@pytest.mark.parametrize(
+    ("emulate", "capability", "how"),
+    [
+        (None, "tools", "emulated"),
+        (None, "json", "native"),
+        (None, "stop", "native"),
+        (None, "n", "native"),
+        (None, "images", "absent"),
+        ((), "tools", "absent"),
+        (("json",), "tools", "absent"),
+        (("json",), "json", "emulated"),
+    ],
+)
+def test_what_the_embedded_model_can_do(
+    emulate: tuple[Emulated, ...] | None, capability: Capability, how: str
+) -> None:
+    """Its server shows the model no tools, so that there are none but those told in words."""
+    upstreams = {"local": UpstreamSettings("local", emulate=emulate)}
+    settings = Settings(data_dir="/nowhere", upstreams=upstreams)
+    routes = build_routes(settings, upstreams, LOCAL, ProxyRules.from_environment({}))
+    [candidate] = routes.candidates("small")
+    assert candidate.upstream.can(capability) == how
+    needs = Needs({"tools": "tools"})
+    if candidate.upstream.can("tools") == "absent":
+        with pytest.raises(InvalidRequest, match="cannot call tools"):
+            able([candidate], needs)
+    else:
+        assert able([candidate], needs) == [candidate]
