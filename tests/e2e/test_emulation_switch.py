@@ -62,6 +62,13 @@ candidates = [
 ]
 
 [[routes]]
+model = "native-first"
+candidates = [
+    {{ upstream = "native", model = "native" }},
+    {{ upstream = "toolless", model = "toolless" }},
+]
+
+[[routes]]
 model = "none-but-web"
 candidates = [{{ upstream = "conversation", model = "web" }}]
 """
@@ -401,6 +408,20 @@ async def test_several_answers_go_to_the_candidate_that_gives_them(
     assert len(answer.json["choices"]) == 2
     assert answer.headers["x-upstream"] == "native"
     assert [seen.json["n"] for seen in posts(rig)] == [2]
+
+
+async def test_what_only_the_first_candidate_takes_is_asked_of_it(
+    rig: Rig, script: OpenScript
+) -> None:
+    """A role that nobody here knows is the first server's to judge, whatever the second lacks."""
+    script.play(whole("one", "two"))
+    messages = [{"role": "narrator", "content": "Once."}, {"role": "user", "content": "Then?"}]
+    answer = await rig.ask(model="native-first", messages=messages, tools=[WEATHER], n=2)
+    assert (answer.status, answer.headers["x-upstream"]) == (200, "native"), answer.text
+    [seen] = posts(rig)
+    assert (seen.json["messages"], seen.json["n"]) == (messages, 2)
+    refused = await rig.ask(model="toolless", messages=messages, tools=[WEATHER], n=2)
+    assert (refused.status, refused.json["error"]["param"]) == (400, "messages[0].role")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
 from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, UpstreamFault
 from chatgpt_to_api.emulation.features import TOLD, Emulated
 from chatgpt_to_api.emulation.prompt import needed
+from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.exchange import Exchange
@@ -179,10 +180,13 @@ class Question:
         return self.asked.n > self.prompts
 
     def at_once(self, upstream: ConfiguredUpstream) -> bool:
-        """Whether ``upstream`` gives all choices in answer to one call. Raises InvalidRequest."""
+        """Whether ``upstream`` gives all choices in answer to one call."""
         if self.several and upstream.can("n") != "native":
             return False
-        needs = self.needs(upstream)
+        try:
+            needs = self.needs(upstream)
+        except InvalidRequest:
+            return False  # told when its turn comes: those before it may take the request as it is
         if not needs and self.delivery.door.dialect in upstream.relays:
             return True
         # A reply that is judged may have to be asked for again, which is one choice's business.
