@@ -14,7 +14,7 @@ class Breaker:
     cool down. Times are loop times.
     """
 
-    __slots__ = ("_faults", "open_for", "probe", "reason", "shut", "threshold", "until")
+    __slots__ = ("faults", "open_for", "probe", "reason", "shut", "threshold", "until")
 
     def __init__(self, threshold: int, open_for: float) -> None:
         self.threshold = threshold
@@ -23,7 +23,8 @@ class Breaker:
         self.until = -math.inf
         self.reason = ""
         self.probe: object | None = None
-        self._faults = 0
+        self.faults = 0
+        """How many in a row while it is open."""
 
     def admits(self, now: float) -> bool:
         """Whether a request may go now; when ``shut``, that one is the probe."""
@@ -35,10 +36,10 @@ class Breaker:
             if self.probe is not lease:
                 return False  # let go before it shut, so it says nothing new
         else:
-            self._faults += 1
-            if self._faults < self.threshold:
+            self.faults += 1
+            if self.faults < self.threshold:
                 return False
-            reason = f"{self._faults} faults in a row, last: {reason}"
+            reason = f"{self.faults} faults in a row, last: {reason}"
         self._shut(now + self.open_for, reason)
         return True
 
@@ -56,7 +57,7 @@ class Breaker:
     def succeeded(self, lease: object) -> bool:
         """A call went well; whether that opened it."""
         if not self.shut:
-            self._faults = 0
+            self.faults = 0
             return False
         if self.probe is not lease:
             return False
@@ -74,4 +75,4 @@ class Breaker:
         self.until = -math.inf
         self.reason = ""
         self.probe = None
-        self._faults = 0
+        self.faults = 0

@@ -79,7 +79,9 @@ class Group:
     def line_up(self, credential: Credential) -> None:
         """Put a ready credential in line by its last use."""
         ready, used = self._ready, credential.used
-        if not ready or ready[-1][0] < used:
+        if len(ready) == 1 and ready[0][1] is credential:
+            ready[0] = (used, credential)  # an upstream's only key, which is always next
+        elif not ready or ready[-1][0] < used:
             ready.append((used, credential))
         else:
             heappush(self._late, (used, credential))

@@ -128,10 +128,14 @@ class Lending:
             bound = self._affinity.get(lease.binding, now)
             if bound is not None and (credential := self._free(bound, ask, shelf, now)) is not None:
                 return credential
-        credential = shelf.choose(ask.model, ask.exclude)
-        while credential is not None and shelf.expire(credential, now):
+        while True:
             credential = shelf.choose(ask.model, ask.exclude)
-        return credential
+            if (
+                credential is None
+                or credential.expires is None
+                or not shelf.expire(credential, now)
+            ):
+                return credential
 
     def _free(self, id: str, ask: LeaseAsk, shelf: Shelf, now: float) -> Credential | None:
         """This very credential, if the request can have it now."""

@@ -56,7 +56,8 @@ class UpstreamPool(Lending):
             opened = lease.shelf.succeeded(credential, lease.ask.model, lease, now)
             if opened and lease.ask.own is None:
                 self._changed(self, credential)
-        if self.breaker.succeeded(lease):
+        breaker = self.breaker
+        if (breaker.shut or breaker.faults) and breaker.succeeded(lease):
             opened = True
             self._changed(self, None)
         if opened:
