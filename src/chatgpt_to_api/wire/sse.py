@@ -205,6 +205,8 @@ def _plain(block: bytes, alias: bytes) -> bytes | None:
 
 def read_event(lines: list[bytes], alias: bytes = b"") -> SseEvent | None:
     """Read one event's lines (without line ends); None where it has no data field."""
+    if len(lines) == 1 and lines[0].startswith(_SPACED):
+        return SseEvent(b"", lines[0][6:])
     name = b""
     data: list[bytes] = []
     for line in lines:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
@@ -62,3 +66,18 @@ def test_each_shape_is_read_without_inventing(raw: bytes, usage: Usage | None) -
             usage.cache_write,
             usage.reasoning,
         )
+
+
+@given(
+    prompt=st.none() | st.integers(0, 9),
+    completion=st.none() | st.integers(0, 9),
+    hit=st.none() | st.integers(0, 9),
+)
+def test_absent_details_say_no_more_than_empty_ones(
+    prompt: int | None, completion: int | None, hit: int | None
+) -> None:
+    """Most servers give none, and are read by a shorter way."""
+    said = {"prompt_tokens": prompt, "completion_tokens": completion}
+    said |= {"prompt_cache_hit_tokens": hit}
+    empty = said | {"prompt_tokens_details": {}, "completion_tokens_details": {}}
+    assert read_usage(Raw(json.dumps(said).encode())) == read_usage(Raw(json.dumps(empty).encode()))

@@ -146,7 +146,7 @@ class ReplyScanner:
         at = 0
         while at < len(block):
             end = _event_end(block, at)
-            event = read_event(block[at:end].split(b"\n"))
+            event = _event(block, at, end)
             if event is not None and event.data:
                 fault = self._first(event)
                 if fault is not None or self._committed:
@@ -264,6 +264,11 @@ def _says_something(choice: SpokenChoice) -> bool:
     return any(value not in (None, "", [], {}) for key, value in delta.items() if key != "role")
 
 
+def _event(block: bytes, start: int, end: int) -> SseEvent | None:
+    """Return the event whose lines, the blank one included, stand there; None without data."""
+    return read_event(block[start:end].rstrip(b"\n").split(b"\n"))
+
+
 def _event_end(block: bytes, at: int) -> int:
     """Return where the event that ``at`` stands in ends, its blank line included."""
     end = block.find(b"\n\n", at)
@@ -274,7 +279,7 @@ def _event_around(block: bytes, at: int) -> tuple[int, MarkedChunk | None]:
     """Return where the event that ``at`` stands in begins, and the event if it is a chunk."""
     start = block.rfind(b"\n\n", 0, at)
     start = 0 if start < 0 else start + 2
-    event = read_event(block[start : _event_end(block, at)].split(b"\n"))
+    event = _event(block, start, _event_end(block, at))
     if event is None:
         return start, None
     try:

@@ -70,6 +70,12 @@ def usage_of(usage: UsageObject) -> Usage | None:
     """
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return None
+    if usage.prompt_tokens_details is None and usage.completion_tokens_details is None:
+        read = usage.prompt_cache_hit_tokens
+        if read is None:  # most servers say no more than this
+            return Usage(
+                input=usage.prompt_tokens, output=usage.completion_tokens, source="reported"
+            )
     details = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
     read = details.cached_tokens
     if read is None:
