@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -167,6 +168,49 @@ async def test_the_upstreams_refusal_of_a_request_is_passed_on(
         assert error["param"] == "top_k"
         assert error["code"] == "unknown_parameter"
     assert len(rig.backend.seen) == 2
+
+
+def asking(*, stream: bool) -> bytes:
+    body = json.dumps(
+        {"model": "m1", "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
+    ).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+HANGING = {
+    "before the head": Play(gate=asyncio.Event()),
+    "before the content": Play(pieces=[b": thinking\n\n"], end="hang"),
+    "amid the answer": Play(pieces=chat_chunks(["some", "more"], model="m1")[:2], end="hang"),
+    "amid a whole answer": Play(pieces=[b'{"id": "x", "cho'], end="hang"),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("phase", HANGING)
+async def test_who_leaves_a_kept_connection_leaves_nothing_behind(
+    rig: Rig, script: OpenScript, phase: str, stream: bool
+) -> None:
+    """A connection's later requests are run without a task of their own; they end as well."""
+    port = await asyncio.to_thread(lambda: rig.gateway.port)
+    for _ in range(5):
+        script.play(json_play(WHOLE))
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
+        for reader, writer in opened:
+            for _ in range(2):
+                writer.write(asking(stream=stream))
+                await reader.readuntil(b"[DONE]\n\n\r\n0\r\n\r\n" if stream else b'"kept": true}}')
+        script.play(HANGING[phase])
+        for _, writer in opened:
+            writer.write(asking(stream=stream))
+        await rig.backend.until(lambda: rig.backend.running == 10)
+        for _, writer in opened:
+            writer.close()
+        await rig.backend.until(lambda: rig.backend.running == 0)
+    shown = await rig.admin("GET", "/admin/tokens?upstream=openai")
+    assert [credential["in_flight"] for credential in shown.json["tokens"]] == [0, 0]
+    script.play(json_play(WHOLE))
+    assert (await rig.ask(model="m1")).json == WHOLE
 
 
 async def test_the_upstreams_models_are_listed(rig: Rig) -> None:

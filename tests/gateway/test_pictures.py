@@ -119,8 +119,6 @@ async def test_parts_that_ask_at_once_share_what_is_fetched() -> None:
     async with scripted_backend(serve) as server:
         asked = asking(server.url("/png"))
         exchange, loop = RecordedExchange(b""), asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
         question = Question(
             exchange,
             asked,
@@ -129,7 +127,7 @@ async def test_parts_that_ask_at_once_share_what_is_fetched() -> None:
             RequestRecord(request_id="r", door=DOOR.dialect, model="m", client=""),
             LimitSettings(),
             loop.time(),
-            task,
+            loop,
         )
         fetching = pictures(public_only=False)
         await asyncio.gather(*[fetching.show(question) for _ in range(4)])

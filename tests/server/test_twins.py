@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatgpt_to_api.by_hand import Pause
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.server.exchange import HttpExchange
@@ -17,7 +19,7 @@ from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.protocol import STRANGERS
 from chatgpt_to_api.server.twins import Twin, remember
 from chatgpt_to_api.wire.http import RequestHead
-from support.door_server import CHAT, Reply, door_server, post, whole
+from support.door_server import CHAT, Reply, Wire, door_server, post, until, whole
 
 ONCE_MORE = post(b"once more")
 
@@ -176,6 +178,88 @@ async def test_a_stop_closes_a_connection_after_a_repeated_request() -> None:
         gate.set()
         assert (await wire.reply()).headers["connection"] == "close"
         assert await wire.closed()
+
+
+class ByHand:
+    """A handler that waits, the first request aside, as one does for an upstream's bytes."""
+
+    def __init__(self) -> None:
+        self.waits: Pause | None = None
+        self.begun = asyncio.Event()
+        self.ended: list[str] = []
+
+    async def __call__(self, exchange: Exchange, caller: Caller) -> None:
+        body = await exchange.body(100)
+        if body != b"first":
+            exchange.on_gone(exchange.work.cancel)
+            self.waits = Pause(asyncio.get_running_loop())
+            self.begun.set()
+            try:
+                await self.waits
+            except asyncio.CancelledError:
+                await asyncio.sleep(0)  # tidying up may take its time
+                self.ended.append("cancelled")
+                exchange.work.uncancel()
+                return
+        self.ended.append("answered")
+        whole(exchange, body)
+
+    def go_on(self) -> None:
+        assert self.waits is not None
+        self.waits.end()
+
+
+async def test_a_repeated_request_is_answered_inside_the_call_that_brings_its_reply() -> None:
+    """It has no task while it waits for nothing else, and needs no turn of the loop."""
+    handle = ByHand()
+    async with door_server(handle) as server:
+        wire = await server.connect()
+        await wire.ask(post(b"first"))
+        wire.send(post(b"second"))
+        await handle.begun.wait()
+        await until(lambda: not server.state.tasks)
+        handle.go_on()
+        assert handle.ended == ["answered"] * 2
+        assert (await wire.reply()).body == b"second"
+
+
+@pytest.mark.parametrize("leave", [Wire.close, Wire.reset, Wire.half_close])
+async def test_a_client_that_leaves_amid_a_repeated_request_is_noticed(
+    leave: Callable[[Wire], None],
+) -> None:
+    """At once, and nothing is left of the request, its task or its connection."""
+    handle = ByHand()
+    async with door_server(handle) as server:
+        wire = await server.connect()
+        await wire.ask(post(b"first"))
+        wire.send(post(b"second"))
+        await handle.begun.wait()
+        leave(wire)
+        await until(lambda: handle.ended == ["answered", "cancelled"])
+        await until(lambda: not server.state.tasks and not server.state.connections)
+
+
+async def test_a_server_that_stops_waits_for_a_repeated_request() -> None:
+    """From then on the request has a task, which can be waited for, or cut."""
+    for cut in (False, True):
+        handle = ByHand()
+        async with door_server(handle) as server:
+            wire = await server.connect()
+            await wire.ask(post(b"first"))
+            wire.send(post(b"second"))
+            await handle.begun.wait()
+            for connection in server.state.connections:
+                connection.shutdown()
+            (task,) = server.state.tasks
+            if cut:
+                task.cancel()
+            else:
+                handle.go_on()
+            await asyncio.wait([task])
+            assert handle.ended == ["answered", "cancelled" if cut else "answered"]
+            assert (await wire.reply()).headers["connection"] == "close"
+            assert await wire.closed()
+            await until(lambda server=server: not server.state.tasks)  # type: ignore[misc]
 
 
 @settings(max_examples=300)

@@ -29,6 +29,12 @@ class RecordedExchange:
         self.gone = False
         self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
 
+    @property
+    def work(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        return task
+
     def arrived(self, limit: int) -> bytes | None:
         return None
 

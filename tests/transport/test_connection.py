@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from chatgpt_to_api.transport.connection import MAX_HEAD, Connection
 from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.transport.reply import Reply
+from chatgpt_to_api.transport.twins import STRANGERS, Twins
 from support.raw_server import chunked, http_reply
 
 CHUNKED = (
@@ -91,8 +92,9 @@ class Shelf:
 
     name = "http://upstream"
 
-    def __init__(self) -> None:
+    def __init__(self, twins: Twins | None = None) -> None:
         self.came_back = False
+        self.twins = twins or Twins()
 
     def opened(self, connection: Connection) -> None: ...
 
@@ -106,10 +108,13 @@ class Shelf:
     def expect(self, when: float) -> None: ...
 
 
-async def outcome(pieces: list[bytes]) -> tuple[object, ...]:
-    """Everything a caller can tell of a reply that comes in ``pieces`` and then the close."""
+async def outcome(pieces: list[bytes], twins: Twins | None = None) -> tuple[object, ...]:
+    """Everything a caller can tell of a reply that comes in ``pieces`` and then the close.
+
+    ``twins``: what the site has seen of replies before.
+    """
     loop = asyncio.get_running_loop()
-    wire, shelf = Wire(), Shelf()
+    wire, shelf = Wire(), Shelf(twins)
     connection = Connection(loop, shelf)
     connection.connection_made(wire)
     reply = Reply(loop, connection, 1.0, 1.0, 0.0)
@@ -179,6 +184,124 @@ async def test_the_recorded_replies_show_every_outcome() -> None:
         assert str(bodies[name][-2]).startswith("ConnectionBroken"), name
     for name in ("bad chunk", "two lengths", "no http", "upgrade", "brotli", "no gzip"):
         assert str(bodies[name][-2]).startswith("ProtocolViolation"), name
+
+
+# -- replies whose head is like one seen before ----------------------------------------------------
+
+SEEN = http_reply(
+    b'{"id": 1}',
+    b"Date: Thu, 26 Nov 2026 10:00:00 GMT",
+    b"Content-Type: application/json",
+    b"X-Request-Id:  r-1",
+    b"Connection: keep-alive",
+)
+
+
+def but(*changes: tuple[bytes, bytes]) -> bytes:
+    reply = SEEN
+    for old, new in changes:
+        assert old in reply
+        reply = reply.replace(old, new, 1)
+    return reply
+
+
+LIKE = {
+    "the same": SEEN,
+    "another date and id": but((b"10:00:00", b"23:59:59"), (b"r-1", b"anything \t goes \xe9")),
+    "an empty value": but((b"r-1", b"")),
+    "another length": but((b"-length: 9", b"-length: 11"), (b'{"id": 1}', b'{"id": 123}')),
+    "odd white space": but((b"-Id:  r-1", b"-Id:\t r-1\t ")),
+}
+UNLIKE = {
+    "a status": but((b"200 OK", b"500 Oh")),
+    "a reason": but((b"200 OK", b"200 Fine")),
+    "a content type": but((b"application/json", b"text/html")),
+    "the connection": but((b"keep-alive", b"close")),
+    "a field more": but((b"\r\n\r\n", b"\r\nX: y\r\n\r\n")),
+    "chunks": but((b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")),
+    "a coding": but((b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")),
+    "a second length": but((b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n")),
+    "a field less": but((b"X-Request-Id:  r-1\r\n", b"")),
+    "a name": but((b"X-Request-Id", b"X-Request-Ip")),
+    "the order": but((b"Date", b"Content-Type"), (b"\nContent-Type: app", b"\nDate: app")),
+    "a folded line": but((b"r-1", b"r\r\n -1")),
+    "a bare line feed": but((b"r-1", b"r\n-1")),
+    "a NUL": but((b"r-1", b"r\x00-1")),
+    "a control character": but((b"r-1", b"r\x7f-1")),
+    "a length with a sign": but((b"-length: 9", b"-length: +9")),
+    "no length": but((b"-length: 9", b"-length: ")),
+    "a length too long to be one": but((b"-length: 9", b"-length: 0000000000009")),
+    "a body too short": SEEN[:-1],
+    "bytes behind it": SEEN + b"x",
+    "a reply behind it": SEEN + SEEN,
+    "a blank line before it": b"\r\n" + SEEN,
+    "an interim reply before it": b"HTTP/1.1 100 Continue\r\n\r\n" + SEEN,
+}  # fmt: skip
+
+
+async def seen() -> Twins:
+    twins = Twins()
+    await outcome([SEEN], twins)
+    return twins
+
+
+@pytest.mark.parametrize("name", LIKE)
+async def test_a_head_like_one_seen_before_is_read_as_the_parser_reads_it(name: str) -> None:
+    """Recognised, with head, body and the connection's fate as on a site never seen before."""
+    twins = await seen()
+    assert twins.read(LIKE[name]) is not None
+    assert await outcome([LIKE[name]], twins) == await outcome([LIKE[name]])
+
+
+@pytest.mark.parametrize("name", [*UNLIKE, *RECORDED])
+async def test_what_could_mean_something_else_goes_to_the_parser(name: str) -> None:
+    """And means the same as on a site never seen before."""
+    reply = UNLIKE.get(name) or RECORDED[name]
+    twins = await seen()
+    assert twins.read(reply) is None
+    pieces = [reply] if reply else []
+    assert await outcome(pieces, twins) == await outcome(pieces)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_changed_byte_never_means_another_reply_for_what_was_seen_before(
+    data: st.DataObject,
+) -> None:
+    """Any reply, some bytes replaced by any others: with and without memory it is one thing."""
+    reply = bytearray(data.draw(st.sampled_from([*LIKE.values(), *UNLIKE.values()])))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(reply) - 1))
+        reply[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.one_of(st.binary(max_size=2), st.sampled_from([b":", b" ", b"\r\n", b"9"]))
+        )
+
+    async def both() -> None:
+        pieces = [bytes(reply)]
+        assert await outcome(pieces, await seen()) == await outcome(pieces)
+
+    asyncio.run(both())
+
+
+async def test_a_reply_without_a_body_is_never_taken_for_one_with_a_body() -> None:
+    """The reply to HEAD has the head of another, length included, and no body."""
+    loop = asyncio.get_running_loop()
+    connection = Connection(loop, Shelf(await seen()))
+    connection.connection_made(Wire())
+    reply = Reply(loop, connection, 1.0, 1.0, 0.0)
+    connection.begin(reply, b"HEAD", b"HEAD / HTTP/1.1\r\n\r\n", b"")
+    connection.data_received(SEEN)
+    assert await reply.read() == b""
+
+
+async def test_heads_that_never_come_again_are_not_remembered_for_ever() -> None:
+    """A server that numbers its fields soon costs nothing extra; it is read all the same."""
+    twins = Twins()
+    replies = [but((b"X-Request-Id", b"X-%d" % number)) for number in range(STRANGERS + 1)]
+    for reply in replies:
+        assert await outcome([reply], twins) == await outcome([reply])
+    assert twins.read(replies[-1]) is None
+    assert twins.read(replies[-2]) is not None
 
 
 SCRAPS = st.sampled_from(

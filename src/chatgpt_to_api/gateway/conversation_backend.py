@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from chatgpt_to_api.by_hand import in_task
 from chatgpt_to_api.dialects.contract import Asked, Door
 from chatgpt_to_api.dialects.conversation.door import ConversationAsked
 from chatgpt_to_api.errors import GatewayError
@@ -54,6 +55,7 @@ class ConversationBackend:
 
     async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
         """Answer one request. Every error is rendered by the door."""
+        await in_task()  # for the waits on what is stored, and on turns before this one
         try:
             asked = door.ask(exchange.head, await exchange.body(self._max_body))
             assert isinstance(asked, ConversationAsked)

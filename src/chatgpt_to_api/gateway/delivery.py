@@ -33,28 +33,28 @@ class Delivery:
     stream after a while and sends comments, which commit to nothing.
     """
 
-    __slots__ = (
-        "_asked",
-        "_collected",
-        "_encoder",
-        "_going_on",
-        "_out",
-        "_stamp",
-        "_whole",
-        "attempts",
-        "committed",
-        "credential",
-        "door",
-        "exchange",
-        "heard",
-        "last_write",
-        "notes",
-        "opened",
-        "relayed",
-        "source",
-        "streaming",
-        "waiting_since",
-    )
+    # What most replies never touch stands on the class: a fresh one costs fewer stores.
+    waiting_since: float | None = None
+    """Loop time of the upstream's good answer, from which the hold is counted."""
+    last_write = 0.0
+    """Loop time of the last bytes, as far as the keeper has looked."""
+    heard = False
+    """Whether bytes have left since the keeper last looked."""
+    notes: Sequence[Header] = ()
+    """Headers to send with the head (``x-ignored-parameters``, ``x-emulated``)."""
+    source: tuple[Header, ...] = ()
+    """Headers that tell which upstream was asked last, and for which model."""
+    attempts = 0
+    """How many calls were made for it."""
+    credential: tuple[Header, ...] = ()
+    """Headers that tell whose credential was used, to an administrator."""
+    opened = False
+    """The reply's head has left."""
+    committed = False
+    """Generated content has left, or will at once: nothing may be tried again."""
+    _going_on: dict[int, bool] | None = None
+    _encoder: ReplyEncoder | None = None
+    _out = b""
 
     def __init__(
         self, exchange: Exchange, door: Door, asked: Asked, stamp: Callable[[], Stamp]
@@ -62,31 +62,12 @@ class Delivery:
         self.exchange = exchange
         self.door = door
         self.streaming = asked.stream
-        self.opened = False
-        """The reply's head has left."""
         self.relayed = False
         """The reply went, or goes, through the relay lane."""
-        self.committed = False
-        """Generated content has left, or will at once: nothing may be tried again."""
-        self.waiting_since: float | None = None
-        """Loop time of the upstream's good answer, from which the hold is counted."""
-        self.last_write = 0.0
-        """Loop time of the last bytes, as far as the keeper has looked."""
-        self.heard = False
-        """Whether bytes have left since the keeper last looked."""
-        self.notes: list[Header] = []
-        """Headers to send with the head (``x-ignored-parameters``, ``x-emulated``)."""
-        self.source: tuple[Header, ...] = ()
-        """Headers that tell which upstream was asked last, and for which model."""
-        self.attempts = 0
-        self.credential: tuple[Header, ...] = ()
         self._asked = asked
-        self._going_on: dict[int, bool] = {}
         self._stamp = stamp
-        self._encoder: ReplyEncoder | None = None
-        self._collected: list[ChatEvent] = []
         self._whole: HttpReply | None = None
-        self._out = b""
+        self._collected: list[ChatEvent] = []
 
     def stamp(self) -> Stamp:
         """Return a fresh identity for a reply."""
@@ -113,19 +94,13 @@ class Delivery:
         if goes_on is None:
             self._note(b"x-conversation", b"off")
             return
-        self._going_on[choice] = goes_on
-        self._note(b"x-conversation", b"continued" if all(self._going_on.values()) else b"new")
+        going_on = self._going_on = {**(self._going_on or {}), choice: goes_on}
+        self._note(b"x-conversation", b"continued" if all(going_on.values()) else b"new")
 
     def _note(self, name: bytes, value: bytes) -> None:
         """Put a header in the place of an earlier one; an empty one only takes that away."""
-        self.notes = [note for note in self.notes if note[0] != name]
-        if value:
-            self.notes.append((name, value))
-
-    def asked_of(self, source: tuple[Header, ...], attempts: int) -> None:
-        """A candidate is asked now; ``attempts`` counts the calls, this one included."""
-        self.source = source
-        self.attempts = attempts
+        notes = [note for note in self.notes if note[0] != name]
+        self.notes = [*notes, (name, value)] if value else notes
 
     def show_credential(self, label: str) -> None:
         """Tell the client, an administrator, whose credential is used."""

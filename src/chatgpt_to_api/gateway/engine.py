@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from chatgpt_to_api.by_hand import in_task
 from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.dialects.contract import (
     Asked,
@@ -52,7 +53,7 @@ from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.tries import Tries
-from chatgpt_to_api.gateway.upstreams import Candidate
+from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 from chatgpt_to_api.gateway.vectors import embed
 from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.telemetry import token_tables
@@ -109,13 +110,20 @@ class Gateway:
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
         self.balance = Balance(pool.load, loop.time, self._rng)
 
-    async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
+    def serve(self, exchange: Exchange, door: Door, caller: Caller) -> Awaitable[None]:
         """Answer one request that comes as bytes. Every error is rendered by the door."""
+        body = exchange.arrived(self._max_body)
+        if body is None:
+            return self._serve_arriving(exchange, door, caller)
         try:
-            body = exchange.arrived(self._max_body)
-            if body is None:
-                body = await exchange.body(self._max_body)
             asked = door.ask(exchange.head, body)
+        except GatewayError as error:
+            return _refuse(exchange, door, error)
+        return self.answer(exchange, door, asked, caller)
+
+    async def _serve_arriving(self, exchange: Exchange, door: Door, caller: Caller) -> None:
+        try:
+            asked = door.ask(exchange.head, await exchange.body(self._max_body))
         except ClientGone:
             return
         except GatewayError as error:
@@ -137,8 +145,6 @@ class Gateway:
         ``settle`` is awaited before the terminal bytes leave, and after a cut, so that what the
         door's side keeps of the reply is durable before the client sees the end.
         """
-        task = asyncio.current_task(self.loop)
-        assert task is not None
         now = self.loop.time()
         delivery = Delivery(exchange, door, asked, partial(self._stamp, now))
         record = RequestRecord(
@@ -147,11 +153,29 @@ class Gateway:
             model=asked.model[:LONGEST_MODEL],
             client=caller.id,
         )
-        question = Question(exchange, asked, caller, delivery, record, self.limits, now, task)
+        question = Question(exchange, asked, caller, delivery, record, self.limits, now, self.loop)
         question.errand = errand
         exchange.on_gone(question.client_gone)
         try:
-            await self._answer(question, settle)
+            candidates = self._candidates(question)
+            if door.endpoint != CHAT and errand is None:
+                await self._read_tokens(question, candidates)
+            if asked.n > 1:
+                await self._ask_several(question, candidates)
+            else:
+                part = Part(delivery, 0)
+                question.parts = [part]
+                if len(candidates) == 1:  # as _ask would, with less ado
+                    tries, limit = Tries(), self.limits.max_attempts
+                    only = candidates[0]
+                    if not await self._try(question, part, only, tries, limit, sit_out=True):
+                        raise tries.error()
+                else:
+                    await self._ask(question, part, candidates)
+            if settle is not None:
+                delivery.flush()
+                await settle()
+            delivery.end(None if delivery.relayed else question.usage())
             record.outcome = "client_gone" if question.gone else "ok"
             record.status = record.status or 200
         except asyncio.CancelledError:
@@ -161,7 +185,7 @@ class Gateway:
                 if exchange.started:
                     exchange.abort()
                 raise
-            task.uncancel()
+            exchange.work.uncancel()
         except GatewayError as error:
             record.status = error.status
             record.error = error.code
@@ -189,29 +213,6 @@ class Gateway:
     def _stamp(self, since: float) -> Stamp:
         time = self.loop.time
         return Stamp(self.ids.uuid4(), int(self.wall()), lambda: time() - since)
-
-    async def _answer(
-        self, question: Question, settle: Callable[[], Awaitable[None]] | None
-    ) -> None:
-        if len(question.asked.model) > LONGEST_MODEL:
-            raise InvalidRequest(
-                f"The model's name is longer than the {LONGEST_MODEL} characters it may have.",
-                param="model",
-            )
-        delivery = question.delivery
-        candidates = self._candidates(question)
-        if delivery.door.endpoint != CHAT and question.errand is None:
-            await self._read_tokens(question, candidates)
-        if question.asked.n == 1:
-            part = Part(delivery, 0)
-            question.parts = [part]
-            await self._ask(question, part, candidates)
-        else:
-            await self._ask_several(question, candidates)
-        if settle is not None:
-            delivery.flush()
-            await settle()
-        delivery.end(None if delivery.relayed else question.usage())
 
     async def _ask_several(self, question: Question, candidates: Sequence[Candidate]) -> None:
         """Have several choices answered: whole by those who can, part by part from there on.
@@ -245,6 +246,7 @@ class Gateway:
             question.request(part.choice)  # a bad prompt is refused before any is asked
         # Independent parts, each with its own lease: none waits for a second lease while
         # holding one, so parts can never block each other for good.
+        await in_task()
         try:
             async with asyncio.TaskGroup() as group:
                 for part in question.parts:
@@ -253,6 +255,11 @@ class Gateway:
             raise _first(failures) from failures
 
     def _candidates(self, question: Question) -> Sequence[Candidate]:
+        if len(question.asked.model) > LONGEST_MODEL:
+            raise InvalidRequest(
+                f"The model's name is longer than the {LONGEST_MODEL} characters it may have.",
+                param="model",
+            )
         routes, endpoint = self.routes, question.delivery.door.endpoint
         if question.errand is not None:
             return question.errand.candidates(routes)
@@ -332,13 +339,18 @@ class Gateway:
             lease: Granted | None = None
             try:
                 if upstream.fetch_images:
+                    await in_task()
                     await self._show_pictures(question)
                 if upstream.ready is not None:
+                    await in_task()
                     await upstream.ready(question.deadline)
                 async with self.pool.lease(ask) as lease:
                     tries.counted += 1
                     question.tries(candidate, lease)
-                    fault = await self._call(question, part, candidate, lease)
+                    try:
+                        fault = await self._call(question, part, candidate, lease)
+                    except TransportError as error:
+                        fault = _unreached(error, question, part, upstream, lease)
                     if fault is None:
                         lease.ok()
                         return True
@@ -396,8 +408,10 @@ class Gateway:
         asked = question.asked
         # Whose conversation it is matters only where there is a choice, and costs a little.
         affinity = (asked.affinity or asked.opening) if self.pool.choice(upstream.name) else b""
-        chat = self.continued(question, part, candidate)
-        known = chat.find() if chat is not None else None
+        known = None
+        if upstream.continuing is not None:
+            chat = self.continued(question, part, candidate)
+            known = chat.find() if chat is not None else None
         return LeaseAsk(
             upstream=upstream.name,
             model=candidate.model,
@@ -408,33 +422,34 @@ class Gateway:
             own=question.caller.own if conversation else None,
             owner=question.exchange.request_id,
             sit_out=sit_out,
-            edition=candidate.upstream.edition,
+            edition=upstream.edition,
         )
 
-    async def _call(
+    def _call(
         self, question: Question, part: Part, candidate: Candidate, lease: Granted
-    ) -> UpstreamFault | None:
-        """Call one upstream once; None is a good answer, a fault says what went wrong."""
+    ) -> Awaitable[UpstreamFault | None]:
+        """Call one upstream once; None is a good answer, a fault says what went wrong.
+
+        Raises InvalidRequest; the call itself raises TransportError.
+        """
         upstream = candidate.upstream
-        drains = upstream.on_client_gone == "drain"
-        question.draining += drains
+        call: Awaitable[UpstreamFault | None]
         codec = upstream.relays.get(question.delivery.door.dialect)
-        try:
-            if question.errand is not None:
-                return await question.errand.call(self, question, candidate, lease)
-            if codec is not None and len(question.parts) == 1 and not question.needs(upstream):
-                relay = relay_stream if question.asked.stream else relay_whole
-                return await relay(self, question, candidate, codec, lease)
-            asked = question.asked
-            if upstream.vectors is not None and isinstance(asked, AsksVectors):
-                return await embed(self, question, asked, candidate, upstream.vectors, lease)
-            return await translate(self, question, part, candidate, lease)
-        except TransportError as error:
-            blame_proxy(error, lease)
-            midway = part.said or question.delivery.relayed
-            return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
-        finally:
-            question.draining -= drains
+        asked = question.asked
+        if question.errand is not None:
+            call = question.errand.call(self, question, candidate, lease)
+        elif (
+            codec is not None
+            and len(question.parts) == 1
+            and not (upstream.emulates and question.needs(upstream))
+        ):
+            relay = relay_stream if asked.stream else relay_whole
+            call = relay(self, question, candidate, codec, lease)
+        elif upstream.vectors is not None and isinstance(asked, AsksVectors):
+            call = embed(self, question, asked, candidate, upstream.vectors, lease)
+        else:
+            call = translate(self, question, part, candidate, lease)
+        return question.drained(call) if upstream.on_client_gone == "drain" else call
 
     async def _read_tokens(self, question: Question, candidates: Sequence[Candidate]) -> None:
         """Let prompts of token ids be read as text, where a chat may have to answer them."""
@@ -457,14 +472,35 @@ class Gateway:
         """The first content of an answer is there: somebody may choose by how soon it came."""
         lease.ok()
         if question.path.timed:
-            seconds = self.loop.time() - lease.since
-            self.balance.latencies.note(candidate, seconds, stream=question.asked.stream)
+            self.note_speed(question, candidate, lease)
+
+    def note_speed(self, question: Question, candidate: Candidate, lease: Granted) -> None:
+        """The first content is there, for who is chosen by how soon it comes."""
+        seconds = self.loop.time() - lease.since
+        self.balance.latencies.note(candidate, seconds, stream=question.asked.stream)
 
     async def _back_off(self, question: Question, attempt: int, fault: UpstreamFault) -> None:
         wait = min(BACKOFF_CAP, BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._rng.random() / 2)
         if self.loop.time() + wait >= question.deadline:
             raise fault.error
         await asyncio.sleep(wait)
+
+
+async def _refuse(exchange: Exchange, door: Door, error: GatewayError) -> None:
+    exchange.reply(door.failure(error))
+
+
+def _unreached(
+    error: TransportError,
+    question: Question,
+    part: Part,
+    upstream: ConfiguredUpstream,
+    lease: Granted,
+) -> UpstreamFault:
+    """What it means that an upstream could not be reached, or went away amid its answer."""
+    blame_proxy(error, lease)
+    midway = part.said or question.delivery.relayed
+    return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
 
 
 async def _settle_cut(settle: Callable[[], Awaitable[None]] | None) -> None:

@@ -8,6 +8,18 @@ from typing import Protocol
 from chatgpt_to_api.wire.http import Header, Headers, HttpReply, RequestHead
 
 
+class Running(Protocol):
+    """What answers a request: a task, or what does its work."""
+
+    def cancel(self) -> object:
+        """Raise CancelledError where it waits; does nothing once it has ended."""
+        ...
+
+    def uncancel(self) -> object:
+        """It has taken notice, and ends in its own way."""
+        ...
+
+
 class Exchange(Protocol):
     """What the gateway needs of a server: the request in, the reply out, and news of a hang-up.
 
@@ -20,6 +32,11 @@ class Exchange(Protocol):
     peer: str
     """The client's address (no port), "" where unknown."""
     request_id: str
+
+    @property
+    def work(self) -> Running:
+        """What answers this request."""
+        ...
 
     def arrived(self, limit: int) -> bytes | None:
         """The whole body if it is there and no larger than ``limit``; None: ask for ``body``."""

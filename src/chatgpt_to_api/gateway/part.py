@@ -28,17 +28,16 @@ class Part:
     again. Usage is kept, not handed on: a reply of several parts reports one sum.
     """
 
-    __slots__ = ("_delivery", "_held", "anew", "choice", "said", "usage")
+    said = False
+    """Generated content, or the end of an empty answer, was seen: no further try."""
+    usage: Usage | None = None
+    anew = False
+    """Going on with a conversation was tried: the next try asks with the whole history."""
 
     def __init__(self, delivery: Taker, choice: int) -> None:
         self._delivery = delivery
         self.choice = choice
         self._held: list[ChatEvent] = []
-        self.said = False
-        """Generated content, or the end of an empty answer, was seen: no further try."""
-        self.usage: Usage | None = None
-        self.anew = False
-        """Going on with a conversation was tried: the next try asks with the whole history."""
 
     def take(self, events: Sequence[ChatEvent]) -> None:
         """Take the next events of the upstream's reply."""

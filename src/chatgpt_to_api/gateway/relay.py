@@ -64,29 +64,30 @@ async def relay_whole(
     Returns None when the whole reply is kept for the client. Raises TransportError.
     """
     reply = await _send(gateway, question, candidate, codec, lease)
-    try:
-        head = reply.head
-        if not 200 <= head.status < 300:
-            return await refused(reply, codec, gateway.wall())
-        body = await reply.read()
-        if not reply.ended or reply.inflater is not None:
-            body = await _rest(reply, body)
-    finally:
-        reply.close()
+    head = reply.head
+    body = reply.arrived()
+    if body is None or not 200 <= head.status < 300:
+        try:
+            if not 200 <= head.status < 300:
+                return await refused(reply, codec, gateway.wall())
+            body = await _rest(reply)
+        finally:
+            reply.close()
     facts = codec.facts(head, body)
     if facts.fault is not None:
         return facts.fault
-    gateway.heard(question, candidate, lease)
+    if question.path.timed:
+        gateway.note_speed(question, candidate, lease)
     question.record.usage = facts.usage
     kind = header(head.headers, b"content-type") or b"application/json"
     question.delivery.pass_whole(HttpReply(head.status, [(b"content-type", kind)], body))
     return None
 
 
-async def _rest(reply: Reply, body: bytes) -> bytes:
-    """Read a reply to its end, from ``body`` on."""
-    pieces = [body]
-    size = len(body)
+async def _rest(reply: Reply) -> bytes:
+    """Read a reply to its end. Raises ReplyTooLong, TransportError."""
+    pieces = []
+    size = 0
     while data := await reply.read():
         pieces.append(data)
         size += len(data)

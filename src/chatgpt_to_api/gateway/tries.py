@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from chatgpt_to_api.dialects.contract import UpstreamFault
@@ -17,14 +18,14 @@ of dead tokens must not fail a request that a good one could answer."""
 class Tries:
     """Counts the calls of one request (of one part, where its choices are asked one by one)."""
 
-    def __init__(self) -> None:
-        self.counted = 0
-        """Attempts that count against the limit."""
-        self.fault: UpstreamFault | None = None
-        """What the last call came to."""
-        self._forgiven = 0
-        self._refused: dict[tuple[str, str], tuple[Candidate, GatewayError]] = {}
-        self._last: GatewayError | None = None
+    # Most requests are answered at once and never change any of it.
+    counted = 0
+    """Attempts that count against the limit."""
+    fault: UpstreamFault | None = None
+    """What the last call came to."""
+    _forgiven = 0
+    _refused: Mapping[tuple[str, str], tuple[Candidate, GatewayError]] = {}
+    _last: GatewayError | None = None
 
     def failed(self, fault: UpstreamFault) -> None:
         """A call came back with a fault."""
@@ -36,7 +37,7 @@ class Tries:
 
     def refused(self, candidate: Candidate, error: GatewayError) -> None:
         """The pool had no credential to lend."""
-        self._refused[candidate.key] = (candidate, error)
+        self._refused = {**self._refused, candidate.key: (candidate, error)}
         self._last = error
 
     def soonest(self) -> tuple[Candidate, float] | None:

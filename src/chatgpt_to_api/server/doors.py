@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from chatgpt_to_api.gateway.exchange import Exchange
 class Serving(Protocol):
     """What answers at a door: the gateway, or something before it that keeps conversations."""
 
-    async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
+    def serve(self, exchange: Exchange, door: Door, caller: Caller) -> Awaitable[None]:
         """Read the request, answer it whole. Raises nothing but CancelledError."""
         ...
 

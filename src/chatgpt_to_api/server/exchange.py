@@ -13,9 +13,10 @@ from typing import Protocol
 
 import structlog
 
+from chatgpt_to_api.by_hand import Work
 from chatgpt_to_api.errors import BodyTooLarge, GatewayError
 from chatgpt_to_api.gateway.exchange import ClientGone
-from chatgpt_to_api.server.heads import BODILESS, CONTINUE, OURS, STATUS_LINES
+from chatgpt_to_api.server.heads import BODILESS, CONTINUE, head_lines
 from chatgpt_to_api.server.limits import HIGH_WATER, Limits
 from chatgpt_to_api.server.problem import problem
 from chatgpt_to_api.server.twins import Twin
@@ -88,7 +89,7 @@ class HttpExchange:
     twin: Twin | None = None
     """Its head, as far as the connection's next request may have the same."""
 
-    task: asyncio.Task[None]
+    work: asyncio.Task[None] | Work
     """What answers the request, from its turn on."""
 
     _taken = 0
@@ -133,9 +134,9 @@ class HttpExchange:
 
     def arrived(self, limit: int) -> bytes | None:
         """The whole body if it is there and no larger than ``limit``; None: ask for ``body``."""
-        if not self.complete or self.over or self._error is not None or self.received > limit:
+        if not self.complete or self.over or self._error is not None:
             return None
-        return self._take()
+        return self._take() if self._taken + self._waiting_bytes <= limit else None
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge, ClientGone, or what is wrong with its framing."""
@@ -266,23 +267,7 @@ class HttpExchange:
         """
         if self.over:
             return
-        if self.started:
-            raise RuntimeError("the reply was started twice")
-        parts = [STATUS_LINES[status]]
-        length: int | None = None
-        for name, value in headers:
-            if name in OURS:
-                if name == b"connection" and b"close" in value.lower():
-                    self.keep_alive = False
-                continue
-            if name == b"content-length":
-                length = int(value)
-            parts += (name, b": ", value, b"\r\n")
-        head = b"".join(parts)
-        lines = 1 + len(parts) // 4
-        if head.count(b"\n") != lines or head.count(b"\r") != lines:
-            raise ValueError("a reply header holds a line break")
-        self.started = True
+        head, length = self._begin(status, tuple(headers))
         self._unsent = length
         if self.head.method == "HEAD" or status in BODILESS:
             self._bodiless = True
@@ -293,18 +278,34 @@ class HttpExchange:
                 head += b"transfer-encoding: chunked\r\n"
             else:  # the end of the connection is the end of the body
                 self.keep_alive = False
-        connection = self._connection
-        if self.keep_alive and (connection.stopping or not (self.complete or self._can_swallow())):
+        self._head = head + self._head_end()
+        if self._chunked:  # an event may be long in coming: the head does not wait for it
+            self._connection.loop.call_soon(self._flush)
+
+    def _begin(self, status: int, headers: tuple[Header, ...]) -> tuple[bytes, int | None]:
+        """Begin the reply; return its first lines and the length they declare."""
+        if self.started:
+            raise RuntimeError("the reply was started twice")
+        text, length, closes = head_lines(status, headers)
+        self.started = True
+        if closes:
+            self.keep_alive = False
+        return text, length
+
+    def _head_end(self) -> bytes:
+        """The head's last lines: what depends on the connection, and on the request."""
+        end = b"x-request-id: %b\r\n\r\n" % self.request_id.encode()
+        if self.extra:
+            end = self.extra + end
+        if self.keep_alive and (
+            self._connection.stopping or not (self.complete or self._can_swallow())
+        ):
             self.keep_alive = False
         if not self.keep_alive:
-            head += b"connection: close\r\n"
-        elif self.version == "1.0":
-            head += b"connection: keep-alive\r\n"
-        if self.extra:
-            head += self.extra
-        self._head = b"%bx-request-id: %b\r\n\r\n" % (head, self.request_id.encode())
-        if self._chunked:  # an event may be long in coming: the head does not wait for it
-            connection.loop.call_soon(self._flush)
+            return b"connection: close\r\n" + end
+        if self.version == "1.0":
+            return b"connection: keep-alive\r\n" + end
+        return end
 
     def write(self, data: bytes) -> None:
         """Send body bytes. Raises RuntimeError beyond a declared content-length."""
@@ -381,13 +382,14 @@ class HttpExchange:
         if self.over:
             return
         body = reply.body
-        headers = [*reply.headers, *more]
-        if reply.status not in BODILESS:
-            headers.append((b"content-length", b"%d" % len(body)))
-        self.start(reply.status, headers)
-        head, self._head = self._head, None
-        assert head is not None
-        self._connection.transport.write(head if self._bodiless else head + body)
+        head, _ = self._begin(reply.status, (*reply.headers, *more))
+        if reply.status in BODILESS:
+            whole = head + self._head_end()
+        elif self.head.method == "HEAD":
+            whole = b"%bcontent-length: %d\r\n%b" % (head, len(body), self._head_end())
+        else:
+            whole = b"%bcontent-length: %d\r\n%b%b" % (head, len(body), self._head_end(), body)
+        self._connection.transport.write(whole)
         self._end()
         self._connection.finished(self)
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import httptools
 import structlog
 
+from chatgpt_to_api.by_hand import Work
 from chatgpt_to_api.errors import (
     GatewayError,
     InvalidRequest,
@@ -194,6 +195,9 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops: close if nothing is asked, else after the running reply."""
         self.stopping = True
+        active = self._active
+        if active is not None and isinstance(active.work, Work):
+            active.work.become_task()  # which the server waits for
         if self._active is None and self._phase == IDLE and not self._lingering:
             self.transport.close()
 
@@ -213,6 +217,7 @@ class HttpProtocol(asyncio.Protocol):
             and self._phase == IDLE
             and self._parser is not None
             and not self._lingering
+            and not self.stopping
         ):
             body = twin.body(data)
             if body is not None and len(body) <= self.limits.body:
@@ -366,7 +371,10 @@ class HttpProtocol(asyncio.Protocol):
         exchange = HttpExchange(self, twin.head, twin.fields, twin.target, self._front.ids.next())
         exchange.twin = twin
         exchange.hold(body)
-        self._begin(exchange)
+        self._active = exchange
+        work = Work(self.loop, self._run(exchange), exchange.request_id, self._state.tasks)
+        exchange.work = work
+        work.go_on()
 
     def _replay(self, rest: bytes) -> None:
         """Go on without the protocol change a client offered: we may ignore it, and do.
@@ -397,9 +405,11 @@ class HttpProtocol(asyncio.Protocol):
     def _begin(self, exchange: HttpExchange) -> None:
         self._active = exchange
         # One task owns the whole request. It is also what a server that stops waits for.
+        # (A repeated head's request begins by hand instead, and gets a task where it needs one.)
         task = asyncio.Task(self._run(exchange), loop=self.loop, name=exchange.request_id)
-        exchange.task = task
+        exchange.work = task
         self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
 
     async def _run(self, exchange: HttpExchange) -> None:
         """The outer edge of a request: whatever happens inside, the client gets an end."""
@@ -425,7 +435,6 @@ class HttpProtocol(asyncio.Protocol):
                 ),
             )
         finally:
-            self._state.tasks.discard(exchange.task)  # cheaper than a done-callback
             if not exchange.over:  # not even the error could be told
                 exchange.abort()
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
+from chatgpt_to_api.by_hand import in_task
 from chatgpt_to_api.transport.connect import (
     connect,
     default_tls,
@@ -19,6 +20,7 @@ from chatgpt_to_api.transport.environment import is_loopback
 from chatgpt_to_api.transport.errors import ConnectFailed, ConnectionBroken, DeadlinePassed
 from chatgpt_to_api.transport.message import HeadWriter
 from chatgpt_to_api.transport.reply import Reply
+from chatgpt_to_api.transport.twins import Twins
 from chatgpt_to_api.transport.upload import Upload
 from chatgpt_to_api.transport.watch import Watch
 from chatgpt_to_api.wire.http import HttpRequest, Origin
@@ -189,6 +191,7 @@ class HttpClient:
         connection = Connection(self._loop, site)
         site.members.add(connection)
         try:
+            await in_task()
             async with asyncio.timeout_at(limit):
                 await connect(
                     self._loop, connection, site.address, site.proxy, self._context, self._allowed
@@ -248,6 +251,7 @@ class _Site:
         "members",
         "name",
         "proxy",
+        "twins",
     )
 
     def __init__(self, client: HttpClient, key: tuple[Origin, Proxy | None]) -> None:
@@ -260,6 +264,7 @@ class _Site:
         self.address = Origin(origin.scheme, host, origin.port)
         self.members: set[Connection] = set()
         self.idle: list[Connection] = []
+        self.twins = Twins()
         authority = self.address.authority.encode("ascii")
         self.absolute = (
             self.proxy is not None and self.proxy.kind != "socks5" and origin.scheme == "http"

@@ -14,6 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
 from chatgpt_to_api.transport.inflate import CODINGS, Inflater
 from chatgpt_to_api.transport.reply import MAX_BUFFERED, Reply
+from chatgpt_to_api.transport.twins import Twins
 from chatgpt_to_api.wire.http import Header, ReplyHead
 
 MAX_HEAD: Final = 64 * 1024  # bytes without any body among them: a head, or trailers
@@ -29,6 +30,7 @@ class Keeper(Protocol):
     """The pool a connection belongs to."""
 
     name: str
+    twins: Twins
 
     def opened(self, connection: Connection) -> None:
         """It has a transport, which has to be closed one day."""
@@ -73,6 +75,7 @@ class Connection(asyncio.Protocol):
         "_noted",
         "_parser",
         "_refusal",
+        "_twins",
         "idle_since",
         "name",
         "on_body",
@@ -85,6 +88,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper) -> None:
         self._loop = loop
         self._keeper = keeper
+        self._twins = keeper.twins
         self.name = keeper.name
         self.transport: asyncio.Transport | None = None
         self.reply: Reply | None = None
@@ -202,6 +206,16 @@ class Connection(asyncio.Protocol):
             # Nobody asked: an answer kept for the next request would be the wrong one.
             self.abort()
             return
+        headed = reply.headed
+        if not headed and not self._barren:
+            known = self._twins.read(data)
+            if known is not None and not self._head_only:
+                reply.head, whole = known
+                reply.headed = self._keep = True
+                if whole:
+                    reply.parts.append(whole)
+                self._settle(reply)
+                return
         self._barren += len(data)
         violation = ""
         try:
@@ -216,6 +230,9 @@ class Connection(asyncio.Protocol):
             reply.parts.append(body[0] if len(body) == 1 else b"".join(body))
         if self._complete:
             body.clear()
+            in_one_read = not headed and self._barren == len(data)
+            if in_one_read and self._keep and reply.head.status not in _NO_BODY:
+                self._twins.learn(data, reply.head)
             self._settle(reply)
         elif violation:
             self._violated(violation)
@@ -228,8 +245,9 @@ class Connection(asyncio.Protocol):
             reply.size += len(data)
             if reply.size > MAX_BUFFERED:
                 self._hold_back(reply)
-            if reply.waiter is not None:
-                reply.wake()
+            reply.wake()
+        elif reply.headed and not headed:
+            reply.wake()
         elif self._barren > MAX_HEAD:
             self._violated(f"sent more than {MAX_HEAD} bytes of headers")
         else:
@@ -288,7 +306,6 @@ class Connection(asyncio.Protocol):
             headers = self._frame(reply, headers, noted, bodiless)
         reply.head = ReplyHead(status, headers)
         reply.headed = True
-        reply.wake()
         if self._head_only:
             # The parser does not know that no body follows; such a connection is not used again.
             self._complete = True
@@ -332,7 +349,6 @@ class Connection(asyncio.Protocol):
     def _settle(self, reply: Reply) -> None:
         """The reply is whole: part from it, and be free for the next."""
         self.reply = None
-        reply.whole()
         transport = self.transport
         assert transport is not None
         if self.sending or (self._bulky and transport.get_write_buffer_size()):
@@ -343,6 +359,7 @@ class Connection(asyncio.Protocol):
         else:
             self._keeper.lost(self)
             transport.close()
+        reply.whole()  # at last: who waits for it may go on at once, even on this connection
 
     def _hold_back(self, reply: Reply) -> None:
         """Stop reading while nobody takes what is there; wait no longer where nobody will."""

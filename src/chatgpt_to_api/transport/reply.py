@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
+from chatgpt_to_api.by_hand import Pause
 from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
 from chatgpt_to_api.transport.inflate import Inflater
 from chatgpt_to_api.wire.http import ReplyHead
@@ -46,27 +47,19 @@ class Reply:
     ``content-encoding`` and ``content-length``.
     """
 
-    __slots__ = (
-        "carrier",
-        "closed",
-        "deadline",
-        "ended",
-        "error",
-        "framed",
-        "head",
-        "headed",
-        "inflater",
-        "loop",
-        "parts",
-        "silence",
-        "since",
-        "sink",
-        "size",
-        "trouble",
-        "waiter",
-    )
-
     head: ReplyHead
+
+    # What most replies never touch stands on the class: a fresh one costs fewer stores.
+    size = 0
+    """Bytes read from the socket since the reader last took what there was."""
+    framed = True
+    closed = False
+    error: TransportError | None = None
+    inflater: Inflater | None = None
+    sink: Callable[[bytes], bool] | None = None
+    """Takes what comes, in the connection's own time, while a task waits in ``pump``."""
+    trouble: Exception | None = None
+    """What the sink raised."""
 
     def __init__(
         self,
@@ -83,20 +76,11 @@ class Reply:
         self.deadline = deadline
         self.since = now
         """Loop time since when ``waiter`` has heard nothing; means nothing while that is None."""
-        self.waiter: asyncio.Future[None] | None = loop.create_future()
+        self.waiter: Pause | None = Pause(loop)
         """Somebody waits: at first for the head, later for more of the body."""
         self.parts: list[bytes] = []
-        self.size = 0  # bytes read from the socket since the reader last took what there was
         self.headed = False
-        self.framed = True
         self.ended = False
-        self.closed = False
-        self.error: TransportError | None = None
-        self.inflater: Inflater | None = None
-        self.sink: Callable[[bytes], bool] | None = None
-        """Takes what comes, in the connection's own time, while a task waits in ``pump``."""
-        self.trouble: Exception | None = None
-        """What the sink raised."""
 
     def read(self) -> Coroutine[object, object, bytes]:
         """Return all body bytes that have arrived, in one piece; wait if there are none.
@@ -108,6 +92,13 @@ class Reply:
         if self.inflater is not None:
             return self._read_inflated(self.inflater)
         return self._read_raw()
+
+    def arrived(self) -> bytes | None:
+        """The whole body if it is there already, and nothing is left to close; else None."""
+        if not self.ended or self.inflater is not None:
+            return None
+        parts = self.parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def pump(self, sink: Callable[[bytes], bool]) -> None:
         """Hand all body bytes to ``sink`` as they come, b"" at the good end, until it says False.
@@ -124,7 +115,7 @@ class Reply:
                 continue
             self.since = self.loop.time()
             self.sink = sink
-            self.waiter = waiter = self.loop.create_future()
+            self.waiter = waiter = Pause(self.loop)
             try:
                 await waiter
             except asyncio.CancelledError:
@@ -193,12 +184,11 @@ class Reply:
         self.wake()
 
     def wake(self) -> None:
-        """Let the waiting task go on."""
+        """Let who waits go on, perhaps inside this call."""
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+            waiter.end()
 
     async def _read_raw(self) -> bytes:
         while not self.parts:
@@ -211,7 +201,7 @@ class Reply:
             if self.waiter is not None:
                 raise RuntimeError("another task is reading this reply")
             self.since = self.loop.time()
-            self.waiter = waiter = self.loop.create_future()
+            self.waiter = waiter = Pause(self.loop)
             try:
                 await waiter
             except asyncio.CancelledError:
