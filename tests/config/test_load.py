@@ -3,14 +3,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from chatgpt_to_api.config.errors import ConfigError
 from chatgpt_to_api.config.load import Loaded, default_data_dir, load
+from chatgpt_to_api.config.settings import KEYED, Kind
 from chatgpt_to_api.wire.secret import Secret
 
 Read = Callable[..., Loaded]
+
+KINDS = sorted(get_args(Kind))
+EVERY_KIND = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
 
 
 @pytest.fixture
@@ -290,8 +295,8 @@ def test_a_field_of_another_kind_is_refused(read: Read, config: Config) -> None:
     assert problems(read) == [
         f"upstreams.vendor.puid (in {path}): belongs to an upstream of kind conversation, "
         "not openai",
-        f"upstreams.local.base_url (in {path}): belongs to an upstream of kind conversation or "
-        "openai, not local",
+        f"upstreams.local.base_url (in {path}): belongs to an upstream of kind "
+        f"{' or '.join(['conversation', *KEYED])}, not local",
     ]
 
 
@@ -301,10 +306,9 @@ def test_a_field_of_another_kind_is_refused(read: Read, config: Config) -> None:
         ("server = 5", "server (in {}): expected a table [server]"),
         ("upstreams = 5", "upstreams (in {}): expected tables [upstreams.NAME]"),
         ("[upstreams]\nx = 5", "upstreams.x (in {}): expected a table"),
-        ("[upstreams.x]\n", "upstreams.x.kind (in {}): expected conversation, local or openai; "
-         "it is missing"),
-        ("[upstreams.x]\nkind = 'ftp'", "upstreams.x.kind (in {}): expected conversation, local "
-         "or openai; got 'ftp'"),
+        ("[upstreams.x]\n", f"upstreams.x.kind (in {{}}): expected {EVERY_KIND}; it is missing"),
+        ("[upstreams.x]\nkind = 'ftp'", f"upstreams.x.kind (in {{}}): expected {EVERY_KIND}; "
+         "got 'ftp'"),
         ("[upstreams.x]\nkind = 'openai'", "upstreams.x.base_url (in {}): expected a URL; it is "
          "missing"),
         ("[upstreams.'a b']\nkind = 'local'", "upstreams.'a b' (in {}): expected a name of "

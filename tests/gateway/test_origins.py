@@ -15,7 +15,7 @@ from chatgpt_to_api.chat.request import (
     Text,
     ToolCall,
 )
-from chatgpt_to_api.gateway.origins import Origins
+from chatgpt_to_api.gateway.origins import Origins, unsealed
 
 SIGNED = Opaque("anthropic", "c2lnbmF0dXJl")
 OTHER = Opaque("anthropic", "b3RoZXI=")
@@ -80,3 +80,25 @@ def test_what_nobody_remembers_goes_anywhere(origins: Origins, clock: Clock) -> 
         origins.note(BlockTracker().reasoning("", Opaque("anthropic", str(index))), "a")
     assert len(origins) == 3
     assert origins.fitting(request, "b") == request
+
+
+def test_a_request_without_what_was_sealed() -> None:
+    """Trap 52: sealed thoughts go, calls and foreign blocks stay; none of it is no request."""
+    call = ToolCall("c", "f", "{}", SIGNED)
+    foreign = Foreign(OTHER)
+    parts: tuple[Part, ...] = (Reasoning("Hm.", SIGNED), Reasoning("A"), call, foreign)
+    request = ChatRequest(model="m", messages=(Message("assistant", parts),))
+    bare = unsealed(request)
+    assert bare is not None
+    assert bare.messages[0].parts == (Reasoning("A"), ToolCall("c", "f", "{}"), foreign)
+    assert unsealed(bare) is None
+    assert unsealed(ChatRequest(model="m", messages=(Message("user", (Text("hi"),)),))) is None
+
+
+def test_what_its_server_could_not_open_goes_nowhere_again(origins: Origins) -> None:
+    """Trap 52: the next turn is asked without it at once; what comes later is kept as ever."""
+    parts: tuple[Part, ...] = (Reasoning("Hm.", SIGNED), Text("So."), Foreign(OTHER))
+    request = ChatRequest(model="m", messages=(Message("assistant", parts),))
+    assert origins.fitting(request, "a") == request
+    origins.disown(request)
+    assert origins.fitting(request, "a").messages[0].parts == (Text("So."), Foreign(OTHER))

@@ -132,9 +132,7 @@ def _message(message: Message, count: Callable[[str], int]) -> int:
     total = _PER_ROLE
     if message.name is not None:
         total += _PER_NAME + count(message.name)
-    for part in message.parts:
-        total += count(part.text) if type(part) is Text else _part(part, count)
-    return total
+    return total + sum(_part(part, count) for part in message.parts)
 
 
 def _part(part: Part, count: Callable[[str], int]) -> int:

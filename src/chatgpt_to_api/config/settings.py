@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from chatgpt_to_api.wire.secret import Secret
 
-Kind: TypeAlias = Literal["conversation", "openai", "local"]
-KEYED: Final[tuple[Kind, ...]] = ("openai",)
+Kind: TypeAlias = Literal["conversation", "openai", "openai-responses", "local"]
+KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses")
 """Kinds whose upstreams stand at an address and take API keys, each in its vendor's dialect."""
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
@@ -325,7 +325,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         of_upstream(
             "conversation: the whole URL of POST …/conversation; openai: the URL before "
-            "/chat/completions, mostly ending in /v1.",
+            "/chat/completions, mostly ending in /v1; openai-responses: the URL before /responses.",
             "conversation",
             *KEYED,
             conversation="API_REVERSE_PROXY",
@@ -415,8 +415,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Emulated, ...] | None,
         of_upstream(
             "What the gateway does in its place because it cannot; without it everything "
-            "(conversation), tools (local) or nothing (others). Freeform tools "
-            "become functions wherever there are no others."
+            "(conversation), tools (local) or nothing (others). Several answers, stop strings and "
+            "freeform tools are seen to wherever its protocol has none."
         ),
     ] = None
     continue_conversations: Annotated[
@@ -457,8 +457,32 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = {}
     headers: Annotated[
-        dict[str, Secret], of_upstream("More headers for its requests.", "conversation")
+        dict[str, Secret],
+        of_upstream("More headers for its requests.", "conversation", "openai-responses"),
     ] = {}
+    always_streams: Annotated[
+        bool,
+        of_upstream(
+            "It answers with streams only: whole answers are collected from them.",
+            "openai-responses",
+        ),
+    ] = False
+    account_header: Annotated[
+        str,
+        of_upstream(
+            "Header in which it wants the account id that its tokens tell, such as "
+            "chatgpt-account-id.",
+            "openai-responses",
+        ),
+    ] = ""
+    refused_parameters: Annotated[
+        tuple[str, ...],
+        of_upstream(
+            "Parameters it refuses, such as max_output_tokens: they are not sent, and listed in "
+            "x-ignored-parameters.",
+            "openai-responses",
+        ),
+    ] = ()
 
     @property
     def continues(self) -> bool:

@@ -247,7 +247,8 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
     with backoff (any credential, then the next candidate); ``next_candidate`` (this upstream is
     useless now). ``reason`` is a short phrase for people, kept with the cool-down; it never holds
     a secret. ``conversation_lost``: the backend does not have the conversation that the call was to
-    go on with; the same question with its whole history is another one.
+    go on with; the same question with its whole history is another one. ``seals_refused``: it
+    cannot open what another server has sealed; the question without that is another one, too.
     """
 
     error: GatewayError
@@ -258,6 +259,7 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
     cool_for: float | None = None
     only_model: bool = False
     conversation_lost: bool = False
+    seals_refused: bool = False
 
 
 class ReplyDecoder(Protocol):
@@ -467,4 +469,12 @@ class RelayUpstream(Protocol):
 
     def scanner(self, head: ReplyHead, *, hide_usage: bool) -> Scanner:
         """Read along a stream; ``hide_usage`` drops the usage event the client did not ask for."""
+        ...
+
+
+class Unseals(RelayUpstream, Protocol):
+    """A codec whose clients carry what servers have sealed from one turn to the next."""
+
+    def unsealed(self, body: bytes) -> bytes | None:
+        """A relayed body without the sealed thoughts in it; None where there are none."""
         ...

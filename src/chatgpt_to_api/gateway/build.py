@@ -18,6 +18,7 @@ from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unhe
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.dialects.openai_completions.upstream import CompletionUpstream
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
+from chatgpt_to_api.dialects.openai_responses.upstream import ResponsesUpstream, ServerTraits
 from chatgpt_to_api.emulation.features import EMULATED, Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
 from chatgpt_to_api.gateway.routes import Routes
@@ -46,6 +47,11 @@ _SHOWN_BY_US: Final[frozenset[Emulated]] = frozenset({"tools"})
 
 _FREEFORM: Final[frozenset[Emulated]] = frozenset({"freeform"})
 """Made of functions at no cost in meaning, and so wherever an upstream has none."""
+
+_NEVER_ABSENT: Final[frozenset[Emulated]] = frozenset({"freeform", "n", "stop"})
+"""What is seen to for every vendor's server whose dialect has it not."""
+
+_RESPONSES: Final = WITH_FREEFORM - {"n", "stop"}
 
 _FIRST_EDITIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -193,6 +199,25 @@ def _upstream(
                 lists=codec if {"models", EVERY} & set(upstream.endpoints) else None,
                 vectors=vectors,
             )
+        case "openai-responses":
+            responses = ResponsesUpstream(
+                upstream.base_url,
+                ServerTraits(
+                    always_streams=upstream.always_streams,
+                    account_header=upstream.account_header,
+                    refuses=frozenset(upstream.refused_parameters),
+                    headers=tuple(upstream.headers.items()),
+                ),
+            )
+            return structs.replace(
+                _keyed(name, upstream, proxies, responses, _RESPONSES),
+                relays=_relays(responses),
+                unsealing={responses.dialect: responses},
+                lists=responses,
+                always_streams=upstream.always_streams,
+                unheard=responses.unheard if upstream.refused_parameters else None,
+                secrets=tuple(upstream.headers.values()),
+            )
         case "local":
             assert local is not None
             vectors = EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
@@ -238,7 +263,7 @@ def _keyed(
         proxy=outbound_proxy(upstream, proxies),
         fetch_images=upstream.fetch_images,
         native=native,
-        emulates=frozenset(upstream.emulate or ()) | (_FREEFORM - native),
+        emulates=frozenset(upstream.emulate or ()) | (_NEVER_ABSENT - native),
         context_length=upstream.context_length,
         on_client_gone=upstream.on_client_gone,
         seals=True,

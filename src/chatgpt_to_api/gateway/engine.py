@@ -48,7 +48,7 @@ from chatgpt_to_api.gateway.origins import Origins
 from chatgpt_to_api.gateway.part import Part
 from chatgpt_to_api.gateway.pictures import Pictures
 from chatgpt_to_api.gateway.question import Errand, Question
-from chatgpt_to_api.gateway.relay import relay_stream, relay_whole
+from chatgpt_to_api.gateway.relay import relay_stream, relay_unsealing, relay_whole
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
@@ -441,10 +441,15 @@ class Gateway:
         elif (
             codec is not None
             and len(question.parts) == 1
+            and (asked.stream or not upstream.always_streams)
             and not (upstream.emulates and question.needs(upstream))
         ):
             relay = relay_stream if asked.stream else relay_whole
-            call = relay(self, question, candidate, codec, lease)
+            sealed = upstream.unsealing.get(codec.dialect)
+            if sealed is None:
+                call = relay(self, question, candidate, codec, lease)
+            else:
+                call = relay_unsealing(self, question, candidate, sealed, lease)
         elif upstream.vectors is not None and isinstance(asked, AsksVectors):
             call = embed(self, question, asked, candidate, upstream.vectors, lease)
         else:

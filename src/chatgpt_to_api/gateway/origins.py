@@ -28,6 +28,9 @@ from chatgpt_to_api.chat.request import (
 MOST: Final = 20_000
 """Most opaque parts remembered; about 200 bytes each."""
 
+_NOWHERE: Final = ""
+"""No upstream has this name."""
+
 KEEP: Final = 7 * 86400.0
 """How long after it was made an opaque part is remembered, seconds."""
 
@@ -66,6 +69,14 @@ class Origins:
         messages = tuple(self._message(message, upstream, now) for message in request.messages)
         return structs.replace(request, messages=messages)
 
+    def disown(self, request: ChatRequest) -> None:
+        """Its server cannot open the opaque parts of a request: nobody is to be sent them again."""
+        for message in request.messages:
+            for part in message.parts:
+                opaque = _opaque(part)
+                if opaque is not None and not isinstance(part, Foreign):
+                    self._remember(opaque, _NOWHERE)
+
     def _message(self, message: Message, upstream: str, now: float) -> Message:
         if not _is_sealed(message):
             return message
@@ -91,6 +102,30 @@ class Origins:
         # The front is the oldest: whatever is over the bound or the time stands there.
         while len(remembered) > self._most or next(iter(remembered.values()))[1] <= now:
             remembered.popitem(last=False)
+
+
+def unsealed(request: ChatRequest) -> ChatRequest | None:
+    """Return the request without what servers have sealed; None where there is nothing of it."""
+    if not any(map(_is_sealed, request.messages)):
+        return None
+    messages = tuple(
+        structs.replace(message, parts=tuple(_bare(message.parts)))
+        if _is_sealed(message)
+        else message
+        for message in request.messages
+    )
+    return None if messages == request.messages else structs.replace(request, messages=messages)
+
+
+def _bare(parts: Iterable[Part]) -> Iterable[Part]:
+    for part in parts:
+        match part:
+            case Reasoning(opaque=Opaque()):
+                pass
+            case ToolCall():
+                yield structs.replace(part, opaque=None)
+            case _:
+                yield part
 
 
 def _is_sealed(message: Message) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from chatgpt_to_api.dialects.contract import RelayUpstream, Scanner, UpstreamFault
+from chatgpt_to_api.dialects.contract import RelayUpstream, Scanner, Unseals, UpstreamFault
 from chatgpt_to_api.errors import ReplyTooLong
 from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.faults import refused
-from chatgpt_to_api.wire.http import HttpReply, header
+from chatgpt_to_api.wire.http import HttpReply, HttpRequest, RequestHead, header
 from chatgpt_to_api.wire.json_object import with_defaults
+from chatgpt_to_api.wire.secret import Access
 
 if TYPE_CHECKING:
     from chatgpt_to_api.gateway.delivery import Delivery
@@ -54,6 +55,43 @@ def _send(
         read_timeout=question.read_timeout,
         deadline=question.deadline,
     )
+
+
+async def relay_unsealing(
+    gateway: Gateway, question: Question, candidate: Candidate, codec: Unseals, lease: Granted
+) -> UpstreamFault | None:
+    """Carry one request and its reply, as the others do, streamed or not.
+
+    A server that cannot open what another has sealed is asked once more without it, on the same
+    lease. Raises TransportError.
+    """
+    relay = relay_stream if question.asked.stream else relay_whole
+    fault = await relay(gateway, question, candidate, codec, lease)
+    if fault is None or not fault.seals_refused or question.delivery.relayed:
+        return fault
+    body = question.asked.relayed(candidate.model, ask_usage=False)
+    if codec.unsealed(body) is None:
+        return fault
+    await lease.next_send(question.deadline)
+    return await relay(gateway, question, candidate, _Bare(codec), lease)
+
+
+class _Bare:
+    """A codec whose requests leave without what was sealed."""
+
+    def __init__(self, codec: Unseals) -> None:
+        self.dialect = codec.dialect
+        self._codec = codec
+        self.fault = codec.fault
+        self.facts = codec.facts
+        self.scanner = codec.scanner
+
+    def forward(
+        self, body: bytes, access: Access, *, model: str, stream: bool, head: RequestHead
+    ) -> HttpRequest:
+        """Return the call that carries the body without it."""
+        bare = self._codec.unsealed(body) or body
+        return self._codec.forward(bare, access, model=model, stream=stream, head=head)
 
 
 async def relay_whole(

@@ -19,6 +19,7 @@ from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.counting import Count, start_count
 from chatgpt_to_api.gateway.emulated import Emulation
 from chatgpt_to_api.gateway.faults import refused
+from chatgpt_to_api.gateway.origins import unsealed
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.transport.errors import ConnectionBroken
@@ -52,7 +53,18 @@ async def translate(
         if upstream.kind == "conversation":
             question.delivery.note_conversation(part.choice, goes_on=None)
         call = _Call(gateway, question, part, candidate, lease, chat, emulation)
-        return await _answer(call, request)
+        fault = await _answer(call, request)
+        if fault is None or not fault.seals_refused or part.said:
+            return fault
+        bare = unsealed(request)
+        if bare is None:
+            return fault
+        # To the client this never happened: without what it was sealed for, a thought is no loss.
+        gateway.origins.disown(request)
+        part.forget()
+        await lease.next_send(question.deadline)
+        call = _Call(gateway, question, part, candidate, lease, chat, emulation)
+        return await _answer(call, bare)
     known = None if part.anew else chat.find(lease.credential.id)
     if known is not None:
         question.delivery.note_conversation(part.choice, goes_on=True)
@@ -281,14 +293,14 @@ class _Call:
                 return settled
             self._hand_on(settled)
         self._whole = True
-        if self._chat is not None and not cut_short and revised is None:
-            self._remember(self._chat, self._decoder.kept_at)
+        if not cut_short and revised is None:
+            self._remember(self._decoder.kept_at)
         return None
 
-    def _remember(self, chat: ContinuedChat, at: Branch | None) -> None:
+    def _remember(self, at: Branch | None) -> None:
         """Let the chat go on from this answer, which the client holds as the backend keeps it."""
-        if self._answer is not None and at is not None:
-            chat.answered(self.lease.credential.id, at, self._answer)
+        if self._chat is not None and self._answer is not None and at is not None:
+            self._chat.answered(self.lease.credential.id, at, self._answer)
 
     def _within_bounds(self, text: str) -> str:
         """What stop strings, calls and the length limit leave of a rewritten text."""

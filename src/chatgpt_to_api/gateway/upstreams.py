@@ -10,7 +10,13 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Need
 from chatgpt_to_api.config.settings import KEYED, Kind
-from chatgpt_to_api.dialects.contract import ListsModels, RelayUpstream, Upstream, VectorUpstream
+from chatgpt_to_api.dialects.contract import (
+    ListsModels,
+    RelayUpstream,
+    Unseals,
+    Upstream,
+    VectorUpstream,
+)
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
@@ -64,7 +70,9 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     upstream that is still being started; it raises Unavailable where that fails. ``continuing``
     holds for a backend that keeps conversations, None where it keeps none. ``fetch_images``:
     pictures by URL reach it as data. ``unheard`` names the
-    parameters of a relayed body that its server takes without effect. ``seals``: its replies can
+    parameters of a relayed body that its server takes without effect, or is not sent.
+    ``unsealing`` are those of ``relays`` whose clients carry what servers have sealed.
+    ``always_streams``: whatever it is asked, it answers with a stream. ``seals``: its replies can
     hold opaque parts, which no other upstream is to be sent. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
     says is kept free of them. ``edition`` tells it from those that had its name before.
@@ -75,6 +83,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     codec: Upstream
     endpoints: frozenset[str] = frozenset({CHAT})
     relays: Mapping[str, RelayUpstream] = {}
+    unsealing: Mapping[str, Unseals] = {}
     carrier: AnyUpstream | None = None
     vectors: VectorUpstream | None = None
     models: tuple[str, ...] | None = None
@@ -86,6 +95,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     lists: ListsModels | None = None
     include_usage: bool = True
     fetch_images: bool = False
+    always_streams: bool = False
     unheard: Callable[[bytes], tuple[str, ...]] | None = None
     ready: Callable[[float], Awaitable[None]] | None = None
     on_client_gone: Literal["cancel", "drain"] = "cancel"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import Raw
 
 from chatgpt_to_api.dialects.bodies import decode_body, present
 
+_THINKS: Final = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*chat)")
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _TRUE: Final = Raw(b"true")
 
@@ -24,6 +26,11 @@ SHARED_EXTRAS: Final = frozenset(
     }
 )
 """Parameters without a canonical form that mean the same at several of the endpoints."""
+
+
+def thinks(model: str) -> bool:
+    """Whether the vendor's ``model`` thinks first; such models refuse some usual parameters."""
+    return _THINKS.match(model) is not None
 
 
 def rewritten(body: bytes, model: str | None, *, ask_usage: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from chatgpt_to_api.wire.http import FixedHeaders, Header, Headers, HttpRequest, split_url
@@ -18,11 +19,17 @@ class OpenAIServer:
     Clients know its paths as ``/v1/…``; what follows that stands behind the base URL's own path.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        more: Callable[[Access], Headers] = lambda access: (),  # noqa: ARG005  # none
+    ) -> None:
+        """``more`` are the headers that calls with a credential have besides the usual ones."""
         self._origin, path = split_url(base_url)
         path, _, query = path.partition("?")
         self._path = path.rstrip("/").encode()
         self._query = query.encode()
+        self._more = more
         self._for: dict[tuple[int, bool], tuple[Access, FixedHeaders]] = {}
 
     def target(self, path: bytes) -> bytes:
@@ -52,14 +59,19 @@ class OpenAIServer:
     ) -> HttpRequest:
         """Return any call; ``path`` begins with a slash and may have a query."""
         return HttpRequest(
-            method, self._origin, self.target(path), (*_authorization(access), *headers), body
+            method,
+            self._origin,
+            self.target(path),
+            (*_authorization(access), *self._more(access), *headers),
+            body,
         )
 
     def _remember(self, access: Access, stream: bool) -> tuple[Access, FixedHeaders]:
         """Make the headers of a credential's calls once; they are the same for each."""
         if len(self._for) >= _MOST_KNOWN:
             self._for.clear()
-        headers = FixedHeaders((*_authorization(access), *(_STREAM if stream else _JSON)))
+        usual = _STREAM if stream else _JSON
+        headers = FixedHeaders((*_authorization(access), *self._more(access), *usual))
         known = self._for[id(access), stream] = (access, headers)
         return known
 

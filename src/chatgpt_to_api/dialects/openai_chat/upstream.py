@@ -7,11 +7,11 @@ import msgspec
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Ids, ListedModel, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import fault_of_reply
+from chatgpt_to_api.dialects.openai.model_list import read_models
 from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
-from chatgpt_to_api.dialects.openai_chat.model_list import read_models
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import (
     fixed_sampling,

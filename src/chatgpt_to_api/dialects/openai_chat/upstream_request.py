@@ -5,7 +5,6 @@ Equal turns give equal bytes: keys stand in one order, nothing random or dated i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 
@@ -34,11 +33,10 @@ from chatgpt_to_api.chat.request import (
     ToolResult,
     understood,
 )
-from chatgpt_to_api.dialects.openai.requests import SHARED_EXTRAS
+from chatgpt_to_api.dialects.openai.requests import SHARED_EXTRAS, thinks
 from chatgpt_to_api.dialects.openai_chat.extra_content import extra_content
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 
-_THINKS: Final = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|\d\d))(?!.*chat)")
 _ALL_SHARED: Final = ("", DIALECT, "openai_completions")
 _SOME_SHARED: Final = ("openai_responses",)
 _SAMPLING: Final = (
@@ -51,7 +49,7 @@ _SAMPLING: Final = (
 
 def fixed_sampling(request: ChatRequest) -> tuple[str, ...]:
     """Name the given sampling parameters that a model which thinks refuses, so they stay out."""
-    if not _THINKS.match(request.model):
+    if not thinks(request.model):
         return ()
     return tuple(n for n in _SAMPLING if getattr(request.sampling, n) is not None)
 
@@ -70,7 +68,7 @@ def _shares(dialect: str, name: str) -> bool:
 
 def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> dict[str, Any]:
     """Return the request for the upstream's ``model``; a stream is asked for usage if so wished."""
-    thinks = _THINKS.match(model) is not None
+    thinking = thinks(model)
     body: dict[str, Any] = {"model": model, "messages": list(_messages(request.messages))}
     if request.stream:
         body["stream"] = True
@@ -80,12 +78,12 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
         body["n"] = request.n
     if request.max_tokens is not None:
         # The older name is the one every server knows; models that think take only the newer.
-        body["max_completion_tokens" if thinks else "max_tokens"] = request.max_tokens
+        body["max_completion_tokens" if thinking else "max_tokens"] = request.max_tokens
     if request.stop:
         body["stop"] = list(request.stop)
     for name in _SAMPLING:
         value = getattr(request.sampling, name)
-        if value is not None and not thinks:
+        if value is not None and not thinking:
             body[name] = value
     if request.sampling.seed is not None:
         body["seed"] = request.sampling.seed

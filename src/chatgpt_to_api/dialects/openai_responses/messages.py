@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw
@@ -347,7 +347,7 @@ class ResponseObject(msgspec.Struct, gc=False):
 class StreamEvent(msgspec.Struct, gc=False):
     """One event of a stream: which of the fields are there depends on its ``type``."""
 
-    type: str
+    type: str = ""
     response: Raw = NO_RAW
     item: Raw = NO_RAW
     item_id: str | None = None
@@ -366,3 +366,59 @@ class StreamEvent(msgspec.Struct, gc=False):
     code: str | int | None = None
     message: str | None = None
     param: str | None = None
+
+
+class TextDelta(msgspec.Struct, gc=False):
+    """A piece of the answer's text and nothing else, as nearly all events are."""
+
+    type: Literal["response.output_text.delta"]
+    delta: str
+    output_index: int
+    content_index: int = 0
+    logprobs: tuple[()] | None = None
+    error: None = None
+
+
+class OutputItem(msgspec.Struct, gc=False):
+    """An item of a reply's output, as far as one has to see what it is."""
+
+    type: str = ""
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    execution: str | None = None
+    arguments: Raw = NO_RAW
+    input: str | None = None
+    content: Raw = NO_RAW
+    summary: Raw = NO_RAW
+    encrypted_content: str | None = None
+
+
+class OutputPart(msgspec.Struct, gc=False):
+    """A part of what a reply says: text, or a refusal."""
+
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+    annotations: Raw = NO_RAW
+    logprobs: Raw = NO_RAW
+
+
+class UrlCitation(msgspec.Struct, gc=False):
+    """A web page, and which characters of the text rest on it."""
+
+    type: Literal["url_citation"]
+    url: str
+    title: str = ""
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Likely(msgspec.Struct, gc=False):
+    """A token and its log probability, with the likeliest in its place."""
+
+    token: str
+    logprob: float | None = None
+    bytes: list[int] | None = None
+    top_logprobs: list[Likely] | None = None

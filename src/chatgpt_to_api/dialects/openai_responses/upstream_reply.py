@@ -1,0 +1,253 @@
+"""Backend side, the reply: a stream of events, or one whole response → canonical events.
+
+A stream ends with ``response.completed``, ``incomplete`` or ``failed``; one that just ends was cut.
+Servers that always stream are read just the same, whatever was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from chatgpt_to_api.chat.events import (
+    ChatEvent,
+    Failed,
+    FinishReason,
+    Started,
+    UsageReported,
+)
+from chatgpt_to_api.chat.fitting import ToolNames
+from chatgpt_to_api.chat.request import Branch, ChatRequest
+from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.contract import UpstreamFault
+from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
+from chatgpt_to_api.dialects.openai.replies import DONE, LEADING, Shape, ends_by_itself, shape_of
+from chatgpt_to_api.dialects.openai_responses.faults import fault_of_event, no_response
+from chatgpt_to_api.dialects.openai_responses.messages import (
+    ResponseObject,
+    StreamEvent,
+    TextDelta,
+)
+from chatgpt_to_api.dialects.openai_responses.upstream_output import UNREADABLE, Output
+from chatgpt_to_api.dialects.openai_responses.usage import read_usage
+from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
+
+MAX_WHOLE: Final = 64 * 1024 * 1024
+"""Largest reply that is one object, bytes."""
+
+TERMINAL: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+)
+"""Types of the events that end a stream."""
+
+_TEXT: Final = b"response.output_text.delta"
+_EVENT: Final = msgspec.json.Decoder(StreamEvent)
+_TEXT_DELTA: Final = msgspec.json.Decoder(TextDelta)
+_RESPONSE: Final = msgspec.json.Decoder(ResponseObject)
+_ENDED: Final = ("completed", "incomplete", None)
+
+
+class Broken(Exception):
+    """The reply has failed."""
+
+    def __init__(self, fault: UpstreamFault) -> None:
+        self.fault = fault
+
+
+class ResponseDecoder:
+    """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
+
+    def __init__(self, head: ReplyHead, names: ToolNames) -> None:
+        self._head = head
+        self._shape: Shape | None = None
+        self._splitter = SseSplitter(alias=_TEXT)
+        self._body: list[bytes] = []  # of a whole reply
+        self._size = 0
+        self._started = False
+        self._output = Output(names)
+        self.fault: UpstreamFault | None = None
+        self.done: bool = False
+        self.revised: str | None = None
+
+    def feed(self, data: bytes) -> list[ChatEvent]:
+        """Take the next bytes; return the events they complete."""
+        if self.done or self.fault is not None:
+            return []
+        if self._shape is None:
+            data = data.lstrip(LEADING)
+            self._shape = shape_of(self._head, data)
+        if self._shape != "stream":
+            self._body.append(data)
+            self._size += len(data)
+            return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
+        events: list[ChatEvent] = []
+        try:
+            found = self._splitter.feed(data)
+            if isinstance(found, list):
+                for event in found:
+                    self._event(event, events)
+            elif found:
+                self._block(found, events)
+            if self._splitter.overflow and not self.done:
+                raise Broken(too_long(MAX_EVENT))
+        except Broken as broken:
+            return self._fail(events, broken.fault)
+        return events
+
+    def eof(self) -> list[ChatEvent]:
+        """The body has ended: well only after the event that ends a response."""
+        if self.done or self.fault is not None:
+            return []
+        events: list[ChatEvent] = []
+        try:
+            if self._shape != "stream":
+                self._whole(b"".join(self._body), events)
+                return events
+            for event in self._splitter.eof():
+                self._event(event, events)
+            cut = self._splitter.cut
+            if cut is not None and not self.done and ends_by_itself(cut.data):
+                self._event(cut, events)
+            if not self.done:
+                raise Broken(truncated())
+        except Broken as broken:
+            return self._fail(events, broken.fault)
+        return events
+
+    @property
+    def kept_at(self) -> Branch | None:
+        """Nowhere: what these servers keep is asked for by the gateway's own store."""
+        return None
+
+    def follow_up(self) -> ChatRequest | None:
+        """Return None: an answer that was cut stays as it is."""
+        return None
+
+    def conclude(self) -> list[ChatEvent]:
+        """Return nothing: no end is ever held back."""
+        return []
+
+    # -- a stream ----------------------------------------------------------------------------
+
+    def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
+        """Read payloads one a line: nearly always pieces of one text."""
+        try:
+            pieces = _TEXT_DELTA.decode_lines(lines)
+        except UNREADABLE:
+            for line in lines.split(b"\n"):
+                self._payload(b"", line, events)
+            return
+        at = 0
+        while at < len(pieces):
+            first = pieces[at]
+            place = (first.output_index, first.content_index)
+            end = at + 1
+            while end < len(pieces) and place == (
+                pieces[end].output_index,
+                pieces[end].content_index,
+            ):
+                end += 1
+            self._start(Raw(), events)
+            text = "".join([piece.delta for piece in pieces[at:end]])
+            events += self._output.text(text, *place)
+            at = end
+
+    def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
+        self._payload(event.name, event.data, events)
+
+    def _payload(self, name: bytes, payload: bytes, events: list[ChatEvent]) -> None:
+        if self.done or not payload or payload.strip() == DONE:
+            return
+        try:
+            event = _EVENT.decode(payload)
+        except msgspec.ValidationError as error:
+            if name == b"error":
+                raise Broken(fault_of_event(anything(payload))) from None
+            if payload.lstrip()[:1] != b"{":
+                return  # a number, a word: nothing this dialect knows
+            raise Broken(nonsense(f"The upstream sent an event that is none: {error}.")) from None
+        except UNREADABLE:
+            said = payload[:200].decode("utf-8", "replace")
+            raise Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
+        kind = event.type or name.decode("ascii", "replace")
+        if kind == "error" or (present(event.error) and not kind.startswith("response.")):
+            raise Broken(fault_of_event(anything(payload)))
+        if kind in TERMINAL:
+            self._end(kind, event.response, events)
+        elif kind in ("response.created", "response.in_progress", "response.queued"):
+            self._start(event.response, events)
+        elif kind.startswith("response."):
+            self._start(Raw(), events)
+            event.type = kind
+            self._output.take(event, events)
+
+    def _start(self, response: Raw, events: list[ChatEvent]) -> None:
+        if self._started:
+            return
+        self._started = True
+        said = ResponseObject()
+        if present(response):
+            try:
+                said = _RESPONSE.decode(response)
+            except UNREADABLE:
+                pass  # who answers is told nowhere else, and an answer does without
+        tier = said.service_tier or ""
+        events.append(Started(said.model or "", "" if tier == "auto" else tier))
+
+    def _end(self, kind: str, raw: Raw, events: list[ChatEvent]) -> None:
+        """The event that ends a response; its ``kind`` counts, not the status inside."""
+        try:
+            response = _RESPONSE.decode(raw) if present(raw) else ResponseObject()
+        except UNREADABLE:
+            raise Broken(nonsense("The upstream ended its answer with no response.")) from None
+        if kind in ("response.failed", "response.cancelled") or present(response.error):
+            self._report(response.usage, events)
+            raise Broken(_failure(response))
+        self._start(raw, events)
+        reason: FinishReason = "stop"
+        if kind == "response.incomplete":
+            reason = _why(response)
+        self._output.end(response.output, reason, events)
+        self._report(response.usage, events)
+        self.done = True
+
+    def _report(self, raw: Raw, events: list[ChatEvent]) -> None:
+        usage = read_usage(raw)
+        if usage is not None:
+            events.append(UsageReported(usage))
+
+    # -- a whole reply -----------------------------------------------------------------------
+
+    def _whole(self, body: bytes, events: list[ChatEvent]) -> None:
+        body = body.removeprefix(b"\xef\xbb\xbf")
+        try:
+            response = _RESPONSE.decode(body)
+        except UNREADABLE:
+            raise Broken(no_response(self._head, body)) from None
+        if present(response.error) or response.status in ("failed", "cancelled"):
+            raise Broken(_failure(response))
+        if response.output is None or response.status not in _ENDED:
+            raise Broken(no_response(self._head, body))
+        kind = "incomplete" if response.status == "incomplete" else "completed"
+        self._end(f"response.{kind}", Raw(body), events)
+
+    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
+        self.fault = fault
+        self._body.clear()
+        events.append(Failed(fault.error))
+        return events
+
+
+def _failure(response: ResponseObject) -> UpstreamFault:
+    error = anything(bytes(response.error)) if present(response.error) else None
+    return fault_of_event({"error": error or {"message": f"The response is {response.status}."}})
+
+
+def _why(response: ResponseObject) -> FinishReason:
+    """Return why a response is incomplete; what is not said is its length."""
+    details = response.incomplete_details
+    filtered = details is not None and details.reason == "content_filter"
+    return "content_filter" if filtered else "length"
