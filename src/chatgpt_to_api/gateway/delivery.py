@@ -55,6 +55,7 @@ class Delivery:
     _going_on: dict[int, bool] | None = None
     _encoder: ReplyEncoder | None = None
     _out = b""
+    _last = b""
 
     def __init__(
         self, exchange: Exchange, door: Door, asked: Asked, stamp: Callable[[], Stamp]
@@ -157,21 +158,29 @@ class Delivery:
         self.relayed = True
         self._whole = reply
 
-    def end(self, usage: Usage | None) -> None:
-        """End a good reply. ``usage`` is for translated ones; a relayed reply brings its own."""
-        if self._whole is not None:
-            self.send(self._whole)
-        elif self.relayed:
-            self.exchange.finish(self._out)
-        elif self.streaming:
-            self.open()
-            encoder = self.encoder
+    def conclude(self, usage: Usage | None) -> None:
+        """Make the end of a good reply, which then only has to be sent.
+
+        ``usage`` is for translated ones; a relayed reply brings its own.
+        """
+        if self.relayed:
+            return
+        encoder = self.encoder
+        if self.streaming:
             last = encoder.feed([UsageReported(usage)]) if usage is not None else b""
-            self.exchange.finish(self._out + last + encoder.end())
+            self._last = last + encoder.end()
         else:
             if usage is not None:
                 self._collected.append(UsageReported(usage))
-            self.send(self.encoder.complete(self._collected))
+            self._whole = encoder.complete(self._collected)
+
+    def end(self) -> None:
+        """End a good reply."""
+        if self._whole is not None:
+            self.send(self._whole)
+        else:
+            self.open()
+            self.exchange.finish(self._out + self._last)
 
     def revise(self, text: str, choice: int) -> None:
         """Replace the text of a collected choice: the upstream rewrote what it had said."""

@@ -143,7 +143,8 @@ class Gateway:
         """Answer one decoded request, or have ``errand`` carry it through.
 
         ``settle`` is awaited before the terminal bytes leave, and after a cut, so that what the
-        door's side keeps of the reply is durable before the client sees the end.
+        door's side keeps of the reply is durable before the client sees the end. What is to be kept
+        has to be read, so with it no reply is relayed.
         """
         now = self.loop.time()
         delivery = Delivery(exchange, door, asked, partial(self._stamp, now))
@@ -155,6 +156,8 @@ class Gateway:
         )
         question = Question(exchange, asked, caller, delivery, record, self.limits, now, self.loop)
         question.errand = errand
+        if settle is not None:
+            question.relays = False
         exchange.on_gone(question.client_gone)
         try:
             candidates = self._candidates(question)
@@ -172,10 +175,11 @@ class Gateway:
                         raise tries.error()
                 else:
                     await self._ask(question, part, candidates)
+            delivery.conclude(None if delivery.relayed else question.usage())
             if settle is not None:
                 delivery.flush()
                 await settle()
-            delivery.end(None if delivery.relayed else question.usage())
+            delivery.end()
             record.outcome = "client_gone" if question.gone else "ok"
             record.status = record.status or 200
         except asyncio.CancelledError:
@@ -434,7 +438,7 @@ class Gateway:
         """
         upstream = candidate.upstream
         call: Awaitable[UpstreamFault | None]
-        codec = upstream.relays.get(question.delivery.door.dialect)
+        codec = question.relayed_by(upstream)
         asked = question.asked
         if question.errand is not None:
             call = question.errand.call(self, question, candidate, lease)

@@ -12,7 +12,7 @@ from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
-from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, UpstreamFault
+from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, RelayUpstream, UpstreamFault
 from chatgpt_to_api.emulation.features import TOLD, Emulated
 from chatgpt_to_api.emulation.prompt import needed
 from chatgpt_to_api.errors import InvalidRequest
@@ -54,6 +54,8 @@ class Question:
 
     # What most requests never touch stands on the class: a fresh one costs fewer stores.
     errand: Errand | None = None
+    relays = True
+    """Whether the reply may be passed on unread."""
     prompts = 1
     """How many prompts are answered, each as often as the others."""
     showing: asyncio.Lock | None = None
@@ -146,6 +148,10 @@ class Question:
             self._digested = DigestedChat(self.request().messages)
         return self._digested
 
+    def relayed_by(self, upstream: ConfiguredUpstream) -> RelayUpstream | None:
+        """What relays the request to ``upstream``, None where it has to be translated."""
+        return upstream.relays.get(self.delivery.door.dialect) if self.relays else None
+
     def needs(self, upstream: ConfiguredUpstream) -> Sequence[Emulated]:
         """What has to be emulated for this request at ``upstream``. Raises InvalidRequest.
 
@@ -169,7 +175,7 @@ class Question:
             needs = self.needs(upstream)
         except InvalidRequest:
             return False  # told when its turn comes: those before it may take the request as it is
-        if not needs and self.delivery.door.dialect in upstream.relays:
+        if not needs and self.relayed_by(upstream) is not None:
             return True
         # A reply that is judged may have to be asked for again, which is one choice's business.
         return self.prompts == 1 and _JUDGED.isdisjoint(needs)
