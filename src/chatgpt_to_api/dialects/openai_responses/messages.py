@@ -45,12 +45,6 @@ class TextOptions(msgspec.Struct):
     verbosity: str | None = None
 
 
-class StreamOptions(msgspec.Struct):
-    """Obfuscation pads events against listeners; nothing else can be wished."""
-
-    include_obfuscation: bool | None = None
-
-
 class ConversationReference(msgspec.Struct):
     """The conversation a response belongs to, where it is not given by its id alone."""
 

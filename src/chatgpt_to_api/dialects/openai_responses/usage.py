@@ -26,12 +26,12 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
     """
     if usage is None or usage.total is None:
         return None
-    prompt: dict[str, int] = {"cached_tokens": usage.cache_read or 0}
-    if usage.cache_write is not None:
-        prompt["cache_write_tokens"] = usage.cache_write
     return {
         "input_tokens": usage.prompt,
-        "input_tokens_details": prompt,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read or 0,
+            "cache_write_tokens": usage.cache_write or 0,
+        },
         "output_tokens": usage.output,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
         "total_tokens": usage.total,
