@@ -252,6 +252,39 @@ class ConversationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     ] = 1024 * 1024 * 1024
 
 
+class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[responses]``: how much the Responses endpoints keep, sealed, in the data folder."""
+
+    keep: Annotated[
+        float,
+        env(
+            "CHATGPT_TO_API_KEEP_RESPONSES",
+            "How long stored responses, and conversations of them, are kept after their last use; "
+            "0 is for ever.",
+            unit="days",
+            ge=0,
+        ),
+    ] = 30.0
+    max_bytes: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MAX_RESPONSE_BYTES",
+            "Most that is kept of one client key's responses; the longest unused make room.",
+            unit="bytes",
+            ge=1,
+        ),
+    ] = 256 * 1024 * 1024
+    max_bytes_in_all: Annotated[
+        int,
+        env(
+            "CHATGPT_TO_API_MAX_RESPONSE_BYTES_IN_ALL",
+            "Most that is kept of everybody's responses together.",
+            unit="bytes",
+            ge=1,
+        ),
+    ] = 1024 * 1024 * 1024
+
+
 class EmbeddedModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[embedded_model]``: the small model that answers where nothing else is configured."""
 
@@ -614,6 +647,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
     conversations: ConversationSettings = ConversationSettings()
+    responses: ResponseSettings = ResponseSettings()
     embedded_model: EmbeddedModelSettings = EmbeddedModelSettings()
     proxy: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()

@@ -114,3 +114,52 @@ conversation_nodes: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 """One message each; ``sealed`` holds who wrote it and what it says."""
+
+response_threads: Final = Table(
+    "response_threads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("used", Float, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("notes", LargeBinary),
+    Index("response_threads_of_owner", "owner", "used"),
+    Index("response_threads_by_use", "used"),
+)
+"""What is kept and forgotten together: responses that follow each other, or a conversation, which
+alone has ``notes``. ``owner`` is a keyed digest, ``size`` the bytes of all that hangs on it."""
+
+responses: Final = Table(
+    "responses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column(
+        "thread",
+        Text,
+        ForeignKey("response_threads.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("owner", Text, nullable=False),
+    Column("previous", Text),
+    Column("created", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""One response each; ``sealed`` holds what was asked and answered."""
+
+response_items: Final = Table(
+    "response_items",
+    metadata,
+    Column(
+        "thread",
+        Text,
+        ForeignKey("response_threads.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("response_items_by_id", "id"),
+)
+"""The items of conversations, in their order; ``sealed`` holds the item."""
