@@ -14,10 +14,13 @@ from chatgpt_to_api.dialects.openai_any import door as any_door
 from chatgpt_to_api.dialects.openai_chat import door as chat_door
 from chatgpt_to_api.dialects.openai_completions import door as completions_door
 from chatgpt_to_api.dialects.openai_embeddings import door as embeddings_door
+from chatgpt_to_api.dialects.openai_responses import door as responses_door
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.passthrough import Passthrough
+from chatgpt_to_api.gateway.responses import Responses
+from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
 from chatgpt_to_api.gateway.unsaved import UnsavedConversations
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.app import build_asgi, claimed
@@ -27,6 +30,7 @@ from chatgpt_to_api.server.front import ProveAdmin, ServerFront
 from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
+from chatgpt_to_api.server.responses_site import ResponsesSite
 from chatgpt_to_api.server.site import Overview, Site
 from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store
@@ -38,6 +42,7 @@ def open_front(
     *,
     gateway: Gateway,
     store: Store,
+    responses: Responses,
     keys: ClientKeys,
     origins: AllowedOrigins,
     overview: Overview,
@@ -64,6 +69,12 @@ def open_front(
         owner_digest=store.cipher.digest,
         max_body=server.max_body,
     )
+    answering = ResponsesBackend(
+        gateway,
+        responses,
+        owner_digest=store.cipher.digest,
+        max_body=server.max_body,
+    )
     bearer = Bearer.IDENTITY
     if server.allow_anonymous_conversation:
         bearer = Bearer.IDENTITY_OR_NOBODY
@@ -73,20 +84,28 @@ def open_front(
         "/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway),
         "/v1/completions": DoorEntry(completions_door.DOOR, gateway),
         "/v1/embeddings": DoorEntry(embeddings_door.DOOR, gateway),
+        "/v1/responses": DoorEntry(responses_door.ResponsesDoor(request_limits), answering),
     }
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     site = Site(overview, gatekeeper, _description)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
-    programs = [*site.routes(), *admin, *siblings.routes()]
-    has_program = claimed(programs)
+    of_responses = ResponsesSite(answering, gatekeeper, max_body=server.max_body).routes()
+    programs = [*site.routes(), *admin, *siblings.routes(), *of_responses]
+    has_program, is_of_responses = claimed(programs), claimed(of_responses)
+
+    def goes_beyond(path: str) -> bool:
+        if is_of_responses(path) and answering.relays(path):
+            return True
+        return path.startswith("/v1/") and not has_program(path)
+
     return ServerFront(
         doors=Doors(entries),
         gatekeeper=gatekeeper,
         app=build_asgi(programs),
         beyond=Beyond(
             DoorEntry(any_door.DOOR, Passthrough(gateway)),
-            lambda path: path.startswith("/v1/") and not has_program(path),
+            goes_beyond,
         ),
         limits=Limits(body=server.max_body),
         prove_admin=prove_admin,

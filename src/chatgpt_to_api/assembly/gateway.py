@@ -31,6 +31,7 @@ from chatgpt_to_api.config.sources import CONFIG_NAME
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.explain import Explanation, explain
+from chatgpt_to_api.gateway.responses import Responses
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.pool.pool import Pool
 from chatgpt_to_api.server.front import ServerFront
@@ -40,6 +41,7 @@ from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.lock import FolderLock
 from chatgpt_to_api.store.managed import ManagedEntries
 from chatgpt_to_api.store.opening import open_store
+from chatgpt_to_api.store.responses import StoredResponses
 from chatgpt_to_api.store.secrets import key_file_warning
 from chatgpt_to_api.store.states import CredentialStates, StateWriter
 from chatgpt_to_api.telemetry.logs import request_log
@@ -90,6 +92,11 @@ class Assembly:
             born=int(time.time()),
         )
         self.states = StateWriter(CredentialStates(store))
+        self.responses = Responses(
+            StoredResponses(store, settings.responses),
+            wall=time.time,
+            new_key=lambda: RandomIds().uuid4().replace("-", ""),
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take_up(self, loaded: Loaded, read_again: Callable[[], Loaded]) -> Override:
@@ -183,6 +190,7 @@ class Assembly:
             self.settings,
             gateway=self.gateway,
             store=self.store,
+            responses=self.responses,
             keys=self.keys,
             origins=origins,
             overview=self.overview,
@@ -200,6 +208,7 @@ class Assembly:
         """Begin what runs beside the requests."""
         self._run(self.watcher.run())
         self._run(self.overview.keep_fresh())
+        self._run(self.responses.prune())
         self.states.start()
 
     def reload_soon(self) -> None:

@@ -114,14 +114,14 @@ def paths() -> dict[str, dict[str, Operation]]:
     page = {"200": ("A page, or plain text.", {"text/html": STRING, "text/plain": STRING})}
     return {
         "/v1/chat/completions": {
-            "post": _question("Ask a model", "ChatRequest", "ChatCompletion", streamed=True)
+            "post": question("Ask a model", "ChatRequest", "ChatCompletion", streamed=True)
         },
         "/v1/completions": {
-            "post": _question(
+            "post": question(
                 "Complete a text, the older way", "CompletionRequest", "Completion", streamed=True
             )
         },
-        "/v1/embeddings": {"post": _question("Embed texts", "EmbeddingsRequest", "Embeddings")},
+        "/v1/embeddings": {"post": question("Embed texts", "EmbeddingsRequest", "Embeddings")},
         "/v1/models": {
             "get": Operation(
                 summary="List the models that can be asked for",
@@ -182,8 +182,8 @@ def paths() -> dict[str, dict[str, Operation]]:
     }
 
 
-def _question(summary: str, asked: str, answer: str, *, streamed: bool = False) -> Operation:
-    """What an upstream answers, as a stream too where ``streamed``."""
+def question(summary: str, asked: str, answer: str, *, streamed: bool = False) -> Operation:
+    """Describe what an upstream answers, as a stream too where ``streamed``."""
     replies = {"application/json": ref(answer)}
     meaning = "The answer."
     if streamed:

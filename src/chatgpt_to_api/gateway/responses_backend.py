@@ -1,0 +1,115 @@
+"""``POST /v1/responses``: answered by any upstream, or by one that has the whole API itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from chatgpt_to_api.dialects.contract import Door
+from chatgpt_to_api.dialects.openai_any.door import AnyAsked
+from chatgpt_to_api.dialects.openai_responses.door import ResponsesAsked
+from chatgpt_to_api.dialects.openai_responses.kept import (
+    conversation_not_found,
+    is_ours,
+    previous_not_found,
+)
+from chatgpt_to_api.errors import GatewayError, InvalidRequest
+from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.engine import LONGEST_MODEL, Gateway
+from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
+from chatgpt_to_api.gateway.passthrough import PassErrand
+from chatgpt_to_api.gateway.responses import Responses
+
+ENDPOINT = "responses"
+"""What an upstream of kind ``openai`` lists among its endpoints if it has this API itself."""
+
+
+class ResponsesBackend:
+    """Answers requests, with responses that are kept.
+
+    What an upstream has made itself (a response, a conversation), and what only such an upstream
+    can do (work in the background), goes to it as it is, its reply comes back as it is. So does
+    what a model is asked whose first candidate has this API. All else is answered here.
+
+    ``owner_digest`` turns a caller's id into what its responses are kept under.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        responses: Responses,
+        *,
+        owner_digest: Callable[[str], str],
+        max_body: int,
+    ) -> None:
+        self.responses = responses
+        self._gateway = gateway
+        self._owner_digest = owner_digest
+        self._max_body = max_body
+
+    def owner_of(self, caller: Caller) -> str:
+        """Whose responses a caller's are; without client keys all callers are one."""
+        return self._owner_digest(f"responses of {caller.id}")
+
+    def relays(self, path: str) -> bool:
+        """Whether a path is for an upstream that has the API itself, by what it names."""
+        _, _, endpoint, *rest = path.rstrip("/").split("/")
+        if rest and is_ours(rest[0]):
+            return False
+        return self._gateway.routes.endpoints.offered(endpoint)
+
+    async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
+        """Answer one request. Every error is rendered by the door."""
+        try:
+            body = await exchange.body(self._max_body)
+            asked = door.ask(exchange.head, body)
+            assert isinstance(asked, ResponsesAsked)
+            if self._is_for_the_upstream(asked):
+                await self._relay(exchange, door, asked, body, caller)
+                return
+            turn = await self.responses.prepare(asked, self.owner_of(caller))
+        except ClientGone:
+            return
+        except GatewayError as error:
+            exchange.reply(door.failure(error))
+            return
+        try:
+            settle = turn.settle if turn.keeps else None
+            await self._gateway.answer(exchange, door, turn.asked, caller, settle=settle)
+        finally:
+            await asyncio.shield(turn.close())
+
+    async def _relay(
+        self, exchange: Exchange, door: Door, asked: ResponsesAsked, body: bytes, caller: Caller
+    ) -> None:
+        errand = PassErrand(exchange, AnyAsked(ENDPOINT, asked.model), body, None)
+        await self._gateway.answer(exchange, door, errand.asked, caller, errand=errand)
+
+    def _is_for_the_upstream(self, asked: ResponsesAsked) -> bool:
+        """Whether an upstream has to answer by itself. Raises GatewayError where none can."""
+        previous, conversation = asked.asked.previous_response_id, asked.conversation
+        if (previous and is_ours(previous)) or (conversation and is_ours(conversation)):
+            return False
+        native = self._first_is_native(asked.model)
+        if native:
+            return True
+        if previous:
+            raise previous_not_found(previous)
+        if conversation:
+            raise conversation_not_found(conversation)
+        if asked.asked.background:
+            raise InvalidRequest(
+                "'background' is not available: responses are written while their client waits. "
+                "Send it as false, or leave it out.",
+                param="background",
+                code="unsupported_parameter",
+            )
+        return False
+
+    def _first_is_native(self, model: str) -> bool:
+        """Whether who is asked first for a model has this API itself. Raises ModelNotFound."""
+        if len(model) > LONGEST_MODEL:
+            return False  # which is told where every model's name is looked at
+        candidates = self._gateway.routes.path(model).candidates
+        upstream = candidates[0].upstream
+        return upstream.carrier is not None and upstream.offers(ENDPOINT)

@@ -1,0 +1,153 @@
+"""The endpoints of kept responses and conversations, beside the one that asks for a response."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from chatgpt_to_api.dialects.openai_responses.kept import deleted
+from chatgpt_to_api.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed
+from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
+from chatgpt_to_api.server.access import Gatekeeper
+from chatgpt_to_api.server.problem import problem
+from chatgpt_to_api.server.site import admitted
+
+PREFIXES: Final = ("/v1/responses/", "/v1/conversations/")
+"""What stands below these, and at the second itself."""
+
+Handler: TypeAlias = Callable[[Request, str], Awaitable[Any]]
+
+
+class ResponsesSite:
+    """The routes, as methods; each gets the request and whose responses it may see."""
+
+    def __init__(self, backend: ResponsesBackend, gatekeeper: Gatekeeper, *, max_body: int) -> None:
+        self._backend = backend
+        self._kept = backend.responses
+        self._gatekeeper = gatekeeper
+        self._max_body = max_body
+
+    def routes(self) -> list[Route]:
+        """Return the Starlette routes."""
+        table: Mapping[str, Mapping[str, Handler]] = {
+            "/v1/responses/{id}": {"GET": self.response, "DELETE": self.drop},
+            "/v1/responses/{id}/input_items": {"GET": self.input_items},
+            "/v1/responses/{id}/cancel": {"POST": self.cancel},
+            "/v1/conversations": {"POST": self.begin},
+            "/v1/conversations/{id}": {
+                "GET": self.conversation,
+                "POST": self.note,
+                "DELETE": self.end,
+            },
+            "/v1/conversations/{id}/items": {"GET": self.items, "POST": self.add_items},
+            "/v1/conversations/{id}/items/{item}": {"GET": self.item, "DELETE": self.drop_item},
+        }
+        return [self._route(path, handlers) for path, handlers in table.items()]
+
+    async def response(self, request: Request, owner: str) -> Any:
+        """Show a response."""
+        if request.query_params.get("stream") == "true":
+            raise InvalidRequest(
+                "A stream can be read only once, while it is written.",
+                param="stream",
+                code="unsupported_parameter",
+            )
+        return await self._kept.response(owner, _id(request), _include(request))
+
+    async def drop(self, request: Request, owner: str) -> Any:
+        """Forget a response."""
+        await self._kept.drop(owner, _id(request))
+        return deleted(_id(request), "response")
+
+    async def input_items(self, request: Request, owner: str) -> Any:
+        """List what a response was asked with."""
+        return await self._kept.input_items(
+            owner, _id(request), request.query_params, _include(request)
+        )
+
+    async def cancel(self, request: Request, owner: str) -> Any:
+        """Cancel a response, which is always too late."""
+        await self._kept.cancel(owner, _id(request))
+
+    async def begin(self, request: Request, owner: str) -> Any:
+        """Make a conversation."""
+        return await self._kept.begin(owner, await self._body(request))
+
+    async def conversation(self, request: Request, owner: str) -> Any:
+        """Show a conversation."""
+        return await self._kept.conversation(owner, _id(request))
+
+    async def note(self, request: Request, owner: str) -> Any:
+        """Replace what is noted on a conversation."""
+        return await self._kept.note(owner, _id(request), await self._body(request))
+
+    async def end(self, request: Request, owner: str) -> Any:
+        """Forget a conversation."""
+        return await self._kept.end(owner, _id(request))
+
+    async def items(self, request: Request, owner: str) -> Any:
+        """List a conversation's items."""
+        return await self._kept.items(owner, _id(request), request.query_params, _include(request))
+
+    async def add_items(self, request: Request, owner: str) -> Any:
+        """Add items to a conversation."""
+        return await self._kept.add_items(
+            owner, _id(request), await self._body(request), _include(request)
+        )
+
+    async def item(self, request: Request, owner: str) -> Any:
+        """Show an item of a conversation."""
+        return await self._kept.item(
+            owner, _id(request), request.path_params["item"], _include(request)
+        )
+
+    async def drop_item(self, request: Request, owner: str) -> Any:
+        """Take an item out of a conversation."""
+        return await self._kept.drop_item(owner, _id(request), request.path_params["item"])
+
+    def _route(self, path: str, handlers: Mapping[str, Handler]) -> Route:
+        methods = [*handlers, *(["HEAD"] if "GET" in handlers else ())]
+
+        async def endpoint(request: Request) -> Response:
+            caller = admitted(self._gatekeeper, request)
+            handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+            if handler is None:
+                shown = ", ".join(methods)
+                error = MethodNotAllowed(f"This takes {shown}, not {request.method[:20]}.")
+                refused = problem(error)
+                headers = {n.decode(): v.decode("latin-1") for n, v in refused.headers}
+                return Response(refused.body, refused.status, {**headers, "allow": shown})
+            try:
+                answer = await handler(request, self._backend.owner_of(caller))
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody is left to read it
+            # All of it is somebody's own.
+            return Response(
+                msgspec.json.encode(answer),
+                media_type="application/json",
+                headers={"cache-control": "no-store"},
+            )
+
+        return Route(path, endpoint, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+
+    async def _body(self, request: Request) -> bytes:
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > self._max_body:
+                raise BodyTooLarge(f"The body is larger than {self._max_body} bytes.")
+        return body
+
+
+def _id(request: Request) -> str:
+    return str(request.path_params["id"])
+
+
+def _include(request: Request) -> list[str]:
+    query = request.query_params
+    return [*query.getlist("include"), *query.getlist("include[]")]
