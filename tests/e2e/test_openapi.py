@@ -19,6 +19,7 @@ from chatgpt_to_api.admin.settings import SettingsApi
 from chatgpt_to_api.admin.upstreams import UpstreamApi
 from chatgpt_to_api.openapi.document import document
 from chatgpt_to_api.server.conversation_site import ConversationSite
+from chatgpt_to_api.server.ollama_site import OllamaSite
 from chatgpt_to_api.server.responses_site import ResponsesSite
 from chatgpt_to_api.server.site import Site
 from support.gateway_process import ADMIN_PASSWORD, clean_environment, gateway_process
@@ -51,11 +52,12 @@ kind = "openai"
 base_url = "{url}"
 api_keys = ["sk-upstream-key"]
 endpoints = ["chat", "models", "embeddings"]
+models = ["*"]
 
 [upstreams.conversation]
 kind = "conversation"
 base_url = "http://127.0.0.1:9/backend-api/conversation"
-models = ["never-asked"]
+models = ["never-asked-*"]
 """
 
 
@@ -86,6 +88,7 @@ def test_every_route_is_described_and_nothing_else_but_doors_is() -> None:
         *admin,
         *ConversationSite.routes(object.__new__(ConversationSite)),
         *ResponsesSite.routes(object.__new__(ResponsesSite)),
+        *OllamaSite.routes(object.__new__(OllamaSite)),
     ]
     served = {re.sub(r":path\}", "}", route.path) for route in routes}
     served -= {path for path in served if path.endswith("{rest}")}  # answers 404 to what is left

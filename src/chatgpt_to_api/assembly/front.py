@@ -10,6 +10,8 @@ from starlette.routing import Route
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.conversation import door as conversation_door
+from chatgpt_to_api.dialects.ollama import door as ollama_door
+from chatgpt_to_api.dialects.ollama import embed_door as ollama_embed_door
 from chatgpt_to_api.dialects.openai_any import door as any_door
 from chatgpt_to_api.dialects.openai_chat import door as chat_door
 from chatgpt_to_api.dialects.openai_completions import door as completions_door
@@ -18,6 +20,7 @@ from chatgpt_to_api.dialects.openai_responses import door as responses_door
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
 from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.loading import LoadingFirst
 from chatgpt_to_api.gateway.passthrough import Passthrough
 from chatgpt_to_api.gateway.responses import Responses
 from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
@@ -29,6 +32,7 @@ from chatgpt_to_api.server.doors import Bearer, Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.front import ProveAdmin, ServerFront
 from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.limits import Limits
+from chatgpt_to_api.server.ollama_site import OllamaSite
 from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
 from chatgpt_to_api.server.responses_site import ResponsesSite
 from chatgpt_to_api.server.site import Overview, Site
@@ -86,12 +90,18 @@ def open_front(
         "/v1/embeddings": DoorEntry(embeddings_door.DOOR, gateway),
         "/v1/responses": DoorEntry(responses_door.ResponsesDoor(request_limits), answering),
     }
+    ollama = LoadingFirst(gateway, max_body=server.max_body)
+    entries["/api/chat"] = DoorEntry(ollama_door.OllamaChatDoor(request_limits), ollama)
+    entries["/api/generate"] = DoorEntry(ollama_door.OllamaGenerateDoor(request_limits), ollama)
+    entries["/api/embed"] = DoorEntry(ollama_embed_door.EMBED_DOOR, gateway)
+    entries["/api/embeddings"] = DoorEntry(ollama_embed_door.OLDER_DOOR, gateway)
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     site = Site(overview, gatekeeper, _description)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
     of_responses = ResponsesSite(answering, gatekeeper, max_body=server.max_body).routes()
-    programs = [*site.routes(), *admin, *siblings.routes(), *of_responses]
+    lists = OllamaSite(overview, gatekeeper).routes()
+    programs = [*site.routes(), *admin, *lists, *siblings.routes(), *of_responses]
     has_program, is_of_responses = claimed(programs), claimed(of_responses)
 
     def goes_beyond(path: str) -> bool:

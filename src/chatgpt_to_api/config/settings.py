@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from chatgpt_to_api.wire.secret import Secret
 
-Kind: TypeAlias = Literal["conversation", "openai", "openai-responses", "local"]
-KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses")
+Kind: TypeAlias = Literal["conversation", "openai", "openai-responses", "ollama", "local"]
+KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses", "ollama")
 """Kinds whose upstreams stand at an address and take API keys, each in its vendor's dialect."""
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
@@ -358,7 +358,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         of_upstream(
             "conversation: the whole URL of POST …/conversation; openai: the URL before "
-            "/chat/completions, mostly ending in /v1; openai-responses: the URL before /responses.",
+            "/chat/completions, mostly ending in /v1; openai-responses: the URL before /responses; "
+            "ollama: the server's address, such as http://127.0.0.1:11434.",
             "conversation",
             *KEYED,
             conversation="API_REVERSE_PROXY",

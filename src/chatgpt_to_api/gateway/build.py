@@ -13,6 +13,13 @@ from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.ollama.embed_messages import PATHS as EMBED_PATHS
+from chatgpt_to_api.dialects.ollama.embed_upstream import EmbedRelay, EmbedUpstream
+from chatgpt_to_api.dialects.ollama.messages import bare
+from chatgpt_to_api.dialects.ollama.model_list import OllamaModels
+from chatgpt_to_api.dialects.ollama.server import OllamaServer
+from chatgpt_to_api.dialects.ollama.upstream import PATHS as CHAT_PATHS
+from chatgpt_to_api.dialects.ollama.upstream import OllamaRelay, OllamaUpstream
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unheard
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
@@ -44,6 +51,8 @@ shows the model no tools; measured, it never calls one."""
 _EMBEDDED_ENDPOINTS: Final = frozenset({CHAT, "embeddings"})
 
 _SHOWN_BY_US: Final[frozenset[Emulated]] = frozenset({"tools"})
+
+_OLLAMA: Final = CAPABILITIES - {"n", "audio", "files"}
 
 _FREEFORM: Final[frozenset[Emulated]] = frozenset({"freeform"})
 """Made of functions at no cost in meaning, and so wherever an upstream has none."""
@@ -217,6 +226,20 @@ def _upstream(
                 always_streams=upstream.always_streams,
                 unheard=responses.unheard if upstream.refused_parameters else None,
                 secrets=tuple(upstream.headers.values()),
+            )
+        case "ollama":
+            server = OllamaServer(upstream.base_url)
+            return structs.replace(
+                _keyed(name, upstream, proxies, OllamaUpstream(server), _OLLAMA),
+                # As its own list writes them; a name without a tag means the same.
+                models=None if upstream.models is None else tuple(map(bare, upstream.models)),
+                endpoints=frozenset({CHAT, "embeddings"}),
+                relays=_relays(
+                    *(OllamaRelay(server, dialect) for dialect in CHAT_PATHS),
+                    *(EmbedRelay(server, dialect) for dialect in EMBED_PATHS),
+                ),
+                vectors=EmbedUpstream(server),
+                lists=OllamaModels(server),
             )
         case "local":
             assert local is not None

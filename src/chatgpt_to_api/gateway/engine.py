@@ -147,7 +147,7 @@ class Gateway:
         has to be read, so with it no reply is relayed.
         """
         now = self.loop.time()
-        delivery = Delivery(exchange, door, asked, partial(self._stamp, now))
+        delivery = Delivery(exchange, door, asked, partial(self.stamp, now))
         record = RequestRecord(
             request_id=exchange.request_id,
             door=door.dialect,
@@ -214,7 +214,8 @@ class Gateway:
             record.seconds = self.loop.time() - now
             self._on_record(record)
 
-    def _stamp(self, since: float) -> Stamp:
+    def stamp(self, since: float) -> Stamp:
+        """Return a fresh identity for the reply to a request that came at loop time ``since``."""
         time = self.loop.time
         return Stamp(self.ids.uuid4(), int(self.wall()), lambda: time() - since)
 

@@ -25,6 +25,9 @@ WELL_KNOWN_MODELS: Final = (
 )
 """Names that stand for the default upstream where nothing else claims them."""
 
+_NO_TAG: Final = ":latest"
+"""What Ollama's clients put behind a name that has no tag."""
+
 _CACHE_LIMIT: Final = 1024
 
 
@@ -108,6 +111,22 @@ class Routes:
                 "No upstream is configured: give the gateway access tokens (PATCH /admin/tokens), "
                 "or set API_REVERSE_PROXY or OPENAI_BASE_URL."
             )
+        path = self._claimed(model)
+        if path is None and model.endswith(_NO_TAG):
+            path = self._claimed(model.removesuffix(_NO_TAG))
+        if path is not None:
+            return path
+        if self._catch_all is not None:
+            rule = f"nobody claims it, and upstream {self._catch_all.name} takes every name"
+            return _straight([self._catch_all], model, rule)
+        served = ", ".join(self._patterns)
+        raise ModelNotFound(
+            f"No upstream serves the model {model[:200]!r}. Names that route here: {served}.",
+            param="model",
+        )
+
+    def _claimed(self, model: str) -> Path | None:
+        """Return where a name leads that somebody claims, None where nobody does."""
         for place in self._names.places(model):
             path = self._route(self._routes[place], model)
             if path is not None:
@@ -124,14 +143,7 @@ class Routes:
         if self.default is not None and self._known.match(model):
             rule = f"a well-known name, which upstream {self.default.name} answers by default"
             return _straight([self.default], model, rule)
-        if self._catch_all is not None:
-            rule = f"nobody claims it, and upstream {self._catch_all.name} takes every name"
-            return _straight([self._catch_all], model, rule)
-        served = ", ".join(self._patterns)
-        raise ModelNotFound(
-            f"No upstream serves the model {model[:200]!r}. Names that route here: {served}.",
-            param="model",
-        )
+        return None
 
     def _route(self, route: RouteSettings, model: str) -> Path | None:
         fork = self._fork(route, model)

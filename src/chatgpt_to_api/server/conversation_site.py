@@ -7,27 +7,23 @@ They share ``/api/`` with others, so every path is named; only below ``/backend-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.routing import Route
 
 from chatgpt_to_api.dialects.conversation import siblings
 from chatgpt_to_api.dialects.conversation.door import DOOR, NO_TOKEN, json_reply
 from chatgpt_to_api.errors import (
-    BodyTooLarge,
-    GatewayError,
-    MethodNotAllowed,
     NotFound,
     Unauthorized,
 )
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.server.access import SECRET_FIELDS, Gatekeeper
 from chatgpt_to_api.server.doors import Bearer
+from chatgpt_to_api.server.shaped_routes import METHODS, Handler, Shape, short_body
 from chatgpt_to_api.server.site import admitted
-from chatgpt_to_api.wire.http import HttpReply
 
 BASES: Final = ("/backend-api", "/api", "/chatgpt/backend-api", "/chatgpt")
 OWN_BASES: Final = ("/backend-api", "/chatgpt")
@@ -40,9 +36,7 @@ SESSION_LENGTH: Final = 30 * 86400.0
 MAX_BODY: Final = 64 * 1024
 """Longest body of these endpoints, bytes: a title."""
 
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-Handler: TypeAlias = Callable[[Request], Awaitable[object]]
+_SHAPE: Final = Shape(lambda page: json_reply(200, page), DOOR.failure)
 
 
 class Named(Protocol):
@@ -92,11 +86,13 @@ class ConversationSite:
             "/accounts/check/v4-2023-04-27": {"GET": self.accounts},
         }
         routes = [
-            _route(base + path, handlers) for base in BASES for path, handlers in table.items()
+            _SHAPE.route(base + path, handlers)
+            for base in BASES
+            for path, handlers in table.items()
         ]
-        routes += [_route(path, {"GET": self.session}) for path in SESSION_PATHS]
+        routes += [_SHAPE.route(path, {"GET": self.session}) for path in SESSION_PATHS]
         unknown = dict.fromkeys(METHODS, self.unknown)
-        return routes + [_route(base + "/{rest:path}", unknown) for base in OWN_BASES]
+        return routes + [_SHAPE.route(base + "/{rest:path}", unknown) for base in OWN_BASES]
 
     async def models(self, request: Request) -> object:
         """List what can be asked."""
@@ -120,7 +116,7 @@ class ConversationSite:
     async def change(self, request: Request) -> object:
         """Rename, hide or show one conversation."""
         owner, conversation = self._owner(request), _conversation(request)
-        change = siblings.read_change(await _body(request))
+        change = siblings.read_change(await short_body(request, MAX_BODY))
         if change.is_visible is True:
             await self._kept.show(owner, conversation)
         if change.title is not None:
@@ -132,14 +128,14 @@ class ConversationSite:
     async def hide_all(self, request: Request) -> object:
         """Hide all of the caller's conversations."""
         owner = self._owner(request)
-        siblings.read_hide_all(await _body(request))
+        siblings.read_hide_all(await short_body(request, MAX_BODY))
         await self._kept.hide_all(owner)
         return {"success": True}
 
     async def name(self, request: Request) -> object:
         """Give a conversation a title made from its first question, whatever is sent along."""
         owner, conversation = self._owner(request), _conversation(request)
-        await _body(request)
+        await short_body(request, MAX_BODY)
         title, new = await self._kept.name(owner, conversation)
         return {"title": title} if new else siblings.already_titled(conversation, title)
 
@@ -171,49 +167,9 @@ class ConversationSite:
         return self._backend.owner_of(admitted(self._gatekeeper, request, self._bearer))
 
 
-def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
-    """A route for every method: the errors of wrong ones are in the protocol's shape too."""
-    allowed = ", ".join(handlers)
-
-    async def endpoint(request: Request) -> Response:
-        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
-        try:
-            if handler is None:
-                raise MethodNotAllowed(f"This takes {allowed}, not {request.method}.")
-            answer = await handler(request)
-            return _response(answer if isinstance(answer, HttpReply) else json_reply(200, answer))
-        except GatewayError as error:
-            response = _response(DOOR.failure(error))
-            if error.status == 401:
-                response.headers["www-authenticate"] = "Bearer"
-            if handler is None:
-                response.headers["allow"] = allowed
-            return response
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
-
-    return Route(path, endpoint, methods=list(METHODS))
-
-
-def _response(reply: HttpReply) -> Response:
-    headers = {name.decode(): value.decode("latin-1") for name, value in reply.headers}
-    # All of it is somebody's own.
-    headers["cache-control"] = "no-store"
-    return Response(reply.body, reply.status, headers)
-
-
 def _conversation(request: Request) -> str:
     conversation: Any = request.path_params["conversation"]
     return str(conversation)
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
-            raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
-    return body
 
 
 def _token(request: Request) -> str:

@@ -7,11 +7,14 @@ from html import escape
 from typing import Final
 
 from chatgpt_to_api import __version__
+from chatgpt_to_api.dialects.ollama.pages import RUNNING
 from chatgpt_to_api.server.status import Status
 
 NAME: Final = "ChatGPT-to-API"
 
 _AUTHORITY: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+
+_TO_OLLAMA_CLIENTS: Final = f"To clients of Ollama: {RUNNING}"
 
 _PAGE: Final = """\
 <!doctype html>
@@ -59,6 +62,7 @@ def plain(status: Status, command: str) -> str:
     if not status.upstreams:
         lines.append("missing  No upstream is configured.")
     lines += [*status.advice, "", "Ask it:" if status.ready else "Then ask it:", f"  {command}", ""]
+    lines += [_TO_OLLAMA_CLIENTS, ""]
     return "\n".join(lines)
 
 
@@ -86,7 +90,7 @@ def page(status: Status, command: str) -> str:
 
 def outside_plain() -> str:
     """What a stranger in a terminal may know."""
-    return f"{NAME}\n"
+    return f"{NAME}\n{_TO_OLLAMA_CLIENTS}\n"
 
 
 def outside_page() -> str:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from chatgpt_to_api.dialects.contract import Ability, ListedModel
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.server import home
@@ -47,6 +48,16 @@ class Card(Protocol):
     @property
     def context_length(self) -> int | None:
         """Longest prompt and answer together, tokens; None where it is not known."""
+        ...
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What can be asked of it."""
+        ...
+
+    @property
+    def listed(self) -> ListedModel | None:
+        """What its upstream's own list says of it."""
         ...
 
 
