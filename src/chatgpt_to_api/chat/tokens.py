@@ -132,7 +132,9 @@ def _message(message: Message, count: Callable[[str], int]) -> int:
     total = _PER_ROLE
     if message.name is not None:
         total += _PER_NAME + count(message.name)
-    return total + sum(_part(part, count) for part in message.parts)
+    for part in message.parts:
+        total += count(part.text) if type(part) is Text else _part(part, count)
+    return total
 
 
 def _part(part: Part, count: Callable[[str], int]) -> int:

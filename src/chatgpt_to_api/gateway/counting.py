@@ -18,6 +18,7 @@ from chatgpt_to_api.chat.tokens import TokenCounter, prompt_tokens
 from chatgpt_to_api.chat.usage import Usage, UsageSource
 from chatgpt_to_api.telemetry import token_tables
 
+_SAID: Final = (TextDelta, ReasoningDelta, RefusalDelta)
 LONG_PROMPT: Final = 64 * 1024
 """Characters from which a prompt is counted in a thread, so that nobody else waits for it."""
 
@@ -34,13 +35,10 @@ class Count:
     def feed(self, events: Sequence[ChatEvent]) -> None:
         """Count what these events generate."""
         for event in events:
-            match event:
-                case TextDelta() | ReasoningDelta() | RefusalDelta():
-                    self._counter.feed(event.text)
-                case ToolCallDelta():
-                    self._counter.feed(event.arguments)
-                case _:
-                    pass
+            if isinstance(event, _SAID):
+                self._counter.feed(event.text)
+            elif type(event) is ToolCallDelta:
+                self._counter.feed(event.arguments)
 
     def usage(self, source: UsageSource) -> Usage:
         """Usage so far; ``source`` is ``counted`` for a whole reply, else ``partial``."""
@@ -58,9 +56,9 @@ async def start_count(request: ChatRequest) -> Count:
 
 
 def _length(request: ChatRequest) -> int:
-    return sum(
-        len(part.text)
-        for message in request.messages
-        for part in message.parts
-        if isinstance(part, Text)
-    )
+    length = 0
+    for message in request.messages:
+        for part in message.parts:
+            if type(part) is Text:
+                length += len(part.text)
+    return length

@@ -83,6 +83,8 @@ class Delivery:
 
     def note_parameters(self, ignored: Sequence[str], emulated: Sequence[str]) -> None:
         """Name, in headers, the parameters that cannot be honoured, and what was emulated."""
+        if not (ignored or emulated or self.notes):
+            return  # nearly always: nothing to name, and nothing that was named before
         shown = [name for name in ignored if _HEADER_SAFE.fullmatch(name)][:MOST_NOTED]
         self._note(b"x-ignored-parameters", ", ".join(shown).encode())
         self._note(b"x-emulated", ", ".join(emulated).encode())

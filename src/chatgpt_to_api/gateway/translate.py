@@ -293,14 +293,14 @@ class _Call:
                 return settled
             self._hand_on(settled)
         self._whole = True
-        if not cut_short and revised is None:
-            self._remember(self._decoder.kept_at)
+        if self._chat is not None and not cut_short and revised is None:
+            self._remember(self._chat, self._decoder.kept_at)
         return None
 
-    def _remember(self, at: Branch | None) -> None:
+    def _remember(self, chat: ContinuedChat, at: Branch | None) -> None:
         """Let the chat go on from this answer, which the client holds as the backend keeps it."""
-        if self._chat is not None and self._answer is not None and at is not None:
-            self._chat.answered(self.lease.credential.id, at, self._answer)
+        if self._answer is not None and at is not None:
+            chat.answered(self.lease.credential.id, at, self._answer)
 
     def _within_bounds(self, text: str) -> str:
         """What stop strings, calls and the length limit leave of a rewritten text."""

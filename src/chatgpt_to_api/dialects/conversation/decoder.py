@@ -89,12 +89,12 @@ class ConversationDecoder:
         "_body",
         "_carried",
         "_complete",
-        "_content_type",
         "_continued",
         "_documents",
         "_ending",
         "_glimpse",
         "_handed_off",
+        "_head",
         "_held_back",
         "_lane",
         "_request",
@@ -113,7 +113,7 @@ class ConversationDecoder:
     def __init__(self, request: ChatRequest, head: ReplyHead) -> None:
         self._request = request
         self._continued = request.continuation
-        self._content_type = head.content_type
+        self._head = head
         self._splitter = SseSplitter()
         self._turn = Turn(self._continued, request.branch)
         self._documents = Documents()
@@ -138,8 +138,8 @@ class ConversationDecoder:
         """The title the backend gave the conversation, if it did."""
         self.dropped = 0
         """How many events meant nothing."""
-        encoding = header(head.headers, b"content-encoding") or b"identity"
-        if encoding.strip().lower() not in (b"identity", b""):
+        encoding = header(head.headers, b"content-encoding")
+        if encoding and encoding.strip().lower() not in (b"identity", b""):
             self._fail(compressed())
 
     # -- what was found out ------------------------------------------------------------------------
@@ -238,7 +238,7 @@ class ConversationDecoder:
             return False
         self._sniffed = True
         if is_plain_body(first):
-            self._body = PlainBody(self._content_type)
+            self._body = PlainBody(self._head.content_type)
         return True
 
     def _stream(self, data: bytes) -> None:
@@ -644,14 +644,19 @@ class ConversationDecoder:
 
     def _finish(self, reason: FinishReason) -> None:
         self.done = True
-        last = self._turn.last
-        # An empty answer is not continued: it would go on being empty, for ever.
-        can_go_on = last is not None and last.text and last.flags.id and self.conversation_id
-        # Pictures are told with the end, and of this call only.
-        if reason == "length" and can_go_on and not self._turn.pictures:
+        if reason == "length" and self._can_go_on():
             self._held_back = True
         else:
             self._ending = self._turn.finish(reason)
+
+    def _can_go_on(self) -> bool:
+        """Whether a follow-up may be made of an answer that was cut."""
+        last = self._turn.last
+        # An empty answer is not continued: it would go on being empty, for ever.
+        if last is None or not (last.text and last.flags.id and self.conversation_id):
+            return False
+        # Pictures are told with the end, and of this call only.
+        return not self._turn.pictures
 
     def _fail(self, fault: UpstreamFault) -> None:
         self.done = True

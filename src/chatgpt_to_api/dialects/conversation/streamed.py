@@ -48,7 +48,7 @@ class Streamed:
     def snapshot(self, text: str) -> str:
         """The text is now ``text``: return what to stream."""
         new, self._half = mended(text)
-        sent = self._sent.text
+        sent = self._sent.text if self._sent.size else ""
         if new.startswith(sent):
             piece = new[len(sent) :]
             self._sent.add(piece)

@@ -102,9 +102,12 @@ def spoken(message: Message, index: int) -> str:
 
     ``index`` is its place in the request, for the error. Raises InvalidRequest for what is no text.
     """
+    parts = message.parts
+    if len(parts) == 1 and type(parts[0]) is Text:
+        return parts[0].text
     return _GAP.join(
         piece
-        for place, part in enumerate(message.parts)
+        for place, part in enumerate(parts)
         for piece in _told(part, f"messages[{index}].content[{place}]")
     )
 

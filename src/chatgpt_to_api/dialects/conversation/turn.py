@@ -123,14 +123,14 @@ class Turn:
         answer = self._answers.get(key)
         if answer is None:
             answer = self._meet(key, flags)
-            held = answer.suspect
+            held, before = answer.suspect, 0
         else:
             # What changes, or ends the turn, is no echo of an old answer.
             held = answer.suspect and flags.end_turn is not True and answer.waiting == text
+            before = answer.size
         if answer.dropped:
             return None
         self._mark(answer, flags)
-        before = answer.size
         if held:
             answer.waiting = text
             self._grow(answer.size - before)
@@ -266,7 +266,8 @@ class Turn:
 
     def take(self) -> list[ChatEvent]:
         """Return the events since the last call; text that came together is one piece."""
-        self._flush()
+        if self._pieces:
+            self._flush()
         events, self._events = self._events, []
         return events
 
@@ -276,8 +277,8 @@ class Turn:
         """No more messages will come: say what waited and what was held back."""
         self._release(len(self._answers))
         for answer in self._answers.values():
-            if not answer.dropped:
-                self._say(answer, answer.streamed.end())
+            if not answer.dropped and (held := answer.streamed.end()):
+                self._say(answer, held)
 
     def finish(self, reason: FinishReason) -> list[ChatEvent]:
         """The end of the answer, after everything that was said and the pictures beside it."""
@@ -304,17 +305,13 @@ class Turn:
         return _BETWEEN + pictures if pictures and self._speaker is not None else pictures
 
     def _spoken(self) -> list[Answer]:
-        return [
-            answer
-            for answer in self._answers.values()
-            if answer.flags.kind == "text" and answer.shown and not answer.dropped
-        ]
+        return [answer for answer in self._answers.values() if _is_spoken(answer)]
 
     @property
     def last(self) -> Answer | None:
         """The last message of the answer: a follow-up hangs under it."""
         for answer in reversed(self._answers.values()):
-            if answer.flags.kind == "text" and answer.shown and not answer.dropped:
+            if _is_spoken(answer):
                 return answer
         return None
 
@@ -349,7 +346,10 @@ class Turn:
         """Whether what was said differs from the answer."""
         if self._torn or (self._continued is not None and self._continued.revised):
             return True
-        return any(answer.streamed.rewritten for answer in self._spoken())
+        for answer in self._answers.values():
+            if answer.streamed.rewritten and _is_spoken(answer):
+                return True
+        return False
 
     def continuation(self, conversation_id: str, message_id: str) -> Continuation:
         """Where this answer stands, for the turn that writes it on."""
@@ -361,6 +361,10 @@ class Turn:
             text=self.text,
             revised=self.revised,
         )
+
+
+def _is_spoken(answer: Answer) -> bool:
+    return answer.flags.kind == "text" and answer.shown and not answer.dropped
 
 
 def _joint(before: Answer | None, answer: Answer) -> str:

@@ -134,7 +134,7 @@ class ConversationUpstream:
             if getattr(request, name) is not None
         )
         names += (name for name in request.extras if name not in names)
-        return tuple(dict.fromkeys(map(request.named, names)))
+        return tuple(dict.fromkeys(map(request.named, names))) if names else ()
 
     def model(self, name: str) -> str:
         """What the backend calls the model that is asked for as ``name``."""

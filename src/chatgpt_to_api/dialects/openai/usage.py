@@ -21,16 +21,34 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
 
     The dialect has no word for half of it: null is no number there, and zero would be a lie.
     """
-    if usage is None or usage.total is None:
+    if usage is None:
         return None
-    prompt = _known(
+    prompt, output = usage.prompt, usage.output
+    if prompt is None or output is None:
+        return None
+    # What was counted here has no details; asking for each of them costs more than the rest.
+    plain = usage == Usage(input=prompt, output=output, source=usage.source)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+        "prompt_tokens_details": {} if plain else _prompt_details(usage),
+        "completion_tokens_details": {} if plain else _completion_details(usage),
+    }
+
+
+def _prompt_details(usage: Usage) -> dict[str, int]:
+    return _known(
         cached_tokens=usage.cache_read,
         cache_write_tokens=usage.cache_write,
         text_tokens=usage.prompt_kinds.text,
         audio_tokens=usage.prompt_kinds.audio,
         image_tokens=usage.prompt_kinds.image,
     )
-    completion = _known(
+
+
+def _completion_details(usage: Usage) -> dict[str, int]:
+    return _known(
         reasoning_tokens=usage.reasoning,
         accepted_prediction_tokens=usage.accepted_prediction,
         rejected_prediction_tokens=usage.rejected_prediction,
@@ -38,13 +56,6 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
         audio_tokens=usage.output_kinds.audio,
         image_tokens=usage.output_kinds.image,
     )
-    return {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.total,
-        "prompt_tokens_details": prompt,
-        "completion_tokens_details": completion,
-    }
 
 
 def _known(**counts: int | None) -> dict[str, int]:

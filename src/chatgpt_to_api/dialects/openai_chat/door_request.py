@@ -99,12 +99,7 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         if value is not None and not low <= value <= high:
             raise invalid(name, f"expected a number from {low} to {high}, got {value:g}")
     fields = _RAW_OBJECT.decode(body)
-    decoded(Raw(body), _EXTRAS, "")  # for their types and ranges alone
-    extras = {
-        name: anything(raw, name)
-        for name, raw in fields.items()
-        if name not in _CANONICAL and present(raw)
-    }
+    extras = {} if _CANONICAL.issuperset(fields) else _extras(fields, body)
     options = _stream_options(fields)
     if options:
         extras["stream_options"] = options
@@ -141,6 +136,15 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         extras=extras,
         own_names=_LEGACY_NAMES if legacy else {},
     )
+
+
+def _extras(fields: Mapping[str, Raw], body: bytes) -> dict[str, Any]:
+    decoded(Raw(body), _EXTRAS, "")  # for their types and ranges alone
+    return {
+        name: anything(raw, name)
+        for name, raw in fields.items()
+        if name not in _CANONICAL and present(raw)
+    }
 
 
 def _check_one_way(asked: ChatCompletionRequest) -> None:
