@@ -10,6 +10,7 @@ from starlette.routing import Route
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.conversation import door as conversation_door
+from chatgpt_to_api.dialects.gemini import door as gemini_door
 from chatgpt_to_api.dialects.ollama import door as ollama_door
 from chatgpt_to_api.dialects.ollama import embed_door as ollama_embed_door
 from chatgpt_to_api.dialects.openai_any import door as any_door
@@ -97,6 +98,8 @@ def open_front(
     entries["/api/embeddings"] = DoorEntry(ollama_embed_door.OLDER_DOOR, gateway)
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
+    generate = DoorEntry(gemini_door.GenerateDoor(request_limits), gateway, key_in_query=True)
+    of_models = {gemini_door.GENERATE: generate, gemini_door.STREAM: generate}
     site = Site(overview, gatekeeper, _description)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
     of_responses = ResponsesSite(answering, gatekeeper, max_body=server.max_body).routes()
@@ -110,7 +113,7 @@ def open_front(
         return path.startswith("/v1/") and not has_program(path)
 
     return ServerFront(
-        doors=Doors(entries),
+        doors=Doors(entries, dict.fromkeys(gemini_door.PREFIXES, of_models)),
         gatekeeper=gatekeeper,
         app=build_asgi(programs),
         beyond=Beyond(

@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from chatgpt_to_api.wire.secret import Secret
 
-Kind: TypeAlias = Literal["conversation", "openai", "openai-responses", "ollama", "local"]
-KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses", "ollama")
+Kind: TypeAlias = Literal["conversation", "openai", "openai-responses", "gemini", "ollama", "local"]
+KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses", "gemini", "ollama")
 """Kinds whose upstreams stand at an address and take API keys, each in its vendor's dialect."""
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
@@ -359,6 +359,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         of_upstream(
             "conversation: the whole URL of POST …/conversation; openai: the URL before "
             "/chat/completions, mostly ending in /v1; openai-responses: the URL before /responses; "
+            "gemini: the URL before /models, mostly ending in /v1beta; "
             "ollama: the server's address, such as http://127.0.0.1:11434.",
             "conversation",
             *KEYED,

@@ -212,6 +212,15 @@ class ReplyEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsRelayed(ReplyEncoder, Protocol):
+    """An encoder whose error looks different behind content that was relayed: an array's item."""
+
+    def follow_relayed(self) -> None:
+        """Content has left through the relay lane: what comes now stands behind it."""
+        ...
+
+
 class Door(Protocol):
     """Client side of a dialect."""
 

@@ -13,6 +13,7 @@ from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.gemini.upstream import GeminiUpstream
 from chatgpt_to_api.dialects.ollama.embed_messages import PATHS as EMBED_PATHS
 from chatgpt_to_api.dialects.ollama.embed_upstream import EmbedRelay, EmbedUpstream
 from chatgpt_to_api.dialects.ollama.messages import bare
@@ -240,6 +241,13 @@ def _upstream(
                 ),
                 vectors=EmbedUpstream(server),
                 lists=OllamaModels(server),
+            )
+        case "gemini":
+            generate = GeminiUpstream(upstream.base_url)
+            return structs.replace(
+                _keyed(name, upstream, proxies, generate),
+                relays=_relays(generate),
+                lists=generate,
             )
         case "local":
             assert local is not None

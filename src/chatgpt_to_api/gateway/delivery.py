@@ -8,7 +8,13 @@ from typing import Final
 
 from chatgpt_to_api.chat.events import ChatEvent, TextDelta, UsageReported
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.contract import Asked, Door, ReplyEncoder, Stamp
+from chatgpt_to_api.dialects.contract import (
+    Asked,
+    Door,
+    FollowsRelayed,
+    ReplyEncoder,
+    Stamp,
+)
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.wire.http import Header, HttpReply
@@ -207,7 +213,10 @@ class Delivery:
         if not self.opened:
             self.send(self.door.failure(error))
             return
-        data = self.encoder.failure(error)
+        encoder = self.encoder
+        if self.relayed and isinstance(encoder, FollowsRelayed):
+            encoder.follow_relayed()
+        data = encoder.failure(error)
         if data:
             self.exchange.finish(self._out + data)
         else:  # a cut reply must not look whole

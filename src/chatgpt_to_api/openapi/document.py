@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chatgpt_to_api import __version__
-from chatgpt_to_api.openapi import admin, conversation, managed, ollama, openai, responses
+from chatgpt_to_api.openapi import admin, conversation, gemini, managed, ollama, openai, responses
 from chatgpt_to_api.openapi.parts import INTEGER, STRING, Schema, nullable, record
 from chatgpt_to_api.openapi.structs import Structs
 
@@ -13,7 +13,7 @@ from chatgpt_to_api.openapi.structs import Structs
 def document() -> dict[str, Any]:
     """Return the description of every route, as a JSON value."""
     structs = Structs()
-    pages = (openai, responses, ollama, conversation, admin, managed)
+    pages = (openai, responses, gemini, ollama, conversation, admin, managed)
     schemas: dict[str, Schema] = {"Error": _error()}
     for page in pages:
         schemas |= page.schemas(structs)
@@ -61,6 +61,8 @@ def _security() -> dict[str, Schema]:
             "description": "A client key (a line of api_keys.txt).",
         },
         "clientKeyHeader": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "googleKeyHeader": {"type": "apiKey", "in": "header", "name": "x-goog-api-key"},
+        "googleKeyQuery": {"type": "apiKey", "in": "query", "name": "key"},
         "accessToken": {
             "type": "http",
             "scheme": "bearer",

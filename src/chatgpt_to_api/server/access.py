@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import parse_qs
 
 from chatgpt_to_api.errors import Forbidden, Unauthorized
 from chatgpt_to_api.gateway.caller import Caller
@@ -27,7 +28,10 @@ _TOKEN: Final = re.compile(
 ``,<account uuid>`` after it selects a team workspace.
 """
 
-SECRET_FIELDS: Final = (b"authorization", b"x-authorization", b"x-api-key")
+GOOGLE_KEY: Final = b"x-goog-api-key"
+"""Where Gemini's clients show their key."""
+
+SECRET_FIELDS: Final = (b"authorization", b"x-authorization", b"x-api-key", GOOGLE_KEY)
 """Where callers show keys and tokens, in order. The second is go-chatgpt-api's."""
 
 _HOW_TO_SEND: Final = "Send it as 'Authorization: Bearer <key>' or 'x-api-key: <key>'."
@@ -144,6 +148,18 @@ class Gatekeeper:
                 "gateway, add their origin to CORS_ALLOWED_ORIGINS, or set client keys.",
                 code="origin_not_allowed",
             )
+
+
+def with_key_of_query(fields: Mapping[bytes, bytes], query: bytes) -> Mapping[bytes, bytes]:
+    """Return the header fields, with a key that is shown as ``?key=`` among them.
+
+    Nothing here keeps, logs or passes on a query, so that a key is as safe in it as in a header;
+    what stands before the gateway may not be so careful.
+    """
+    if b"key=" not in query or GOOGLE_KEY in fields:
+        return fields
+    shown = parse_qs(query.decode("latin-1")).get("key")
+    return {**fields, GOOGLE_KEY: shown[0].encode()} if shown else fields
 
 
 def own_token(secret: bytes) -> UpstreamAccess | None:

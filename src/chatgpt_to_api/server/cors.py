@@ -20,7 +20,7 @@ EXPOSED: Final = (
     b"x-upstream, x-upstream-model, x-attempts"
 )
 METHODS: Final = b"GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS"
-USUAL_FIELDS: Final = b"authorization, content-type, x-api-key"
+USUAL_FIELDS: Final = b"authorization, content-type, x-api-key, x-goog-api-key"
 MAX_AGE: Final = b"7200"
 """How long a browser may keep a preflight's answer, seconds."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -39,11 +40,15 @@ class Bearer(Enum):
 
 
 class DoorEntry(msgspec.Struct, frozen=True):
-    """One path's door, what answers there, and what a bearer means."""
+    """One path's door, what answers there, and what a bearer means.
+
+    ``key_in_query``: the dialect's clients may show their key as ``?key=``.
+    """
 
     door: Door
     serving: Serving
     bearer: Bearer = Bearer.KEY
+    key_in_query: bool = False
 
 
 class Beyond(msgspec.Struct, frozen=True):
@@ -58,11 +63,21 @@ class Beyond(msgspec.Struct, frozen=True):
 
 
 class Doors:
-    """The table of doors. Requests are POSTs to exactly these paths; a final slash is forgiven."""
+    """The table of doors. Requests are POSTs to exactly these paths; a final slash is forgiven.
 
-    def __init__(self, entries: Mapping[str, DoorEntry]) -> None:
+    ``methods`` are for dialects that have the model in the path: what stands before its name, and
+    by what stands after it, behind a colon, each method's door.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, DoorEntry],
+        methods: Mapping[str, Mapping[str, DoorEntry]] = MappingProxyType({}),
+    ) -> None:
         self._entries = {path.encode(): entry for path, entry in entries.items()}
-        self._prefixes = ("/v1/", *sorted({_first_segment(path) for path in entries} - {"/v1/"}))
+        self._methods = tuple(methods.items())
+        segments = {_first_segment(path) for path in (*entries, *methods)}
+        self._prefixes = ("/v1/", *sorted(segments - {"/v1/"}))
         self.direct = self._entries.get
         """Looks up a request target as it came: the fast way for the usual spelling."""
         self.targets = {path.encode(): (path, b"") for path in entries}
@@ -70,7 +85,14 @@ class Doors:
 
     def find(self, path: str) -> DoorEntry | None:
         """Return the door at a decoded path, however it was spelled."""
-        return self._entries.get((path.rstrip("/") or "/").encode())
+        entry = self._entries.get((path.rstrip("/") or "/").encode())
+        return entry if entry is not None or ":" not in path else self._of_method(path)
+
+    def _of_method(self, path: str) -> DoorEntry | None:
+        for prefix, methods in self._methods:
+            if path.startswith(prefix):
+                return methods.get(path.rstrip("/").rpartition(":")[2])
+        return None
 
     def is_api(self, path: str) -> bool:
         """Whether a path belongs to the programming interfaces, as web pages may use them."""

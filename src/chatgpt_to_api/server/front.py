@@ -10,7 +10,7 @@ from msgspec import structs
 
 from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed
 from chatgpt_to_api.gateway.caller import Caller
-from chatgpt_to_api.server.access import Gatekeeper
+from chatgpt_to_api.server.access import Gatekeeper, with_key_of_query
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
 from chatgpt_to_api.server.cors import Cors
 from chatgpt_to_api.server.doors import Beyond, DoorEntry, Doors
@@ -80,6 +80,8 @@ class ServerFront:
         if exchange.head.method != "POST":
             return self._wrong_method(exchange)
         try:
+            if entry.key_in_query:
+                fields = with_key_of_query(fields, exchange.head.query)
             caller = self._gatekeeper.admit(exchange.peer, fields, entry.bearer)
         except GatewayError as error:
             return _refuse(exchange, error)

@@ -20,6 +20,7 @@ ONCE: Final = frozenset(
         b"sec-fetch-site",
         b"x-api-key",
         b"x-authorization",
+        b"x-goog-api-key",
     )
 )
 """Fields whose second copy could make two readers see two requests."""

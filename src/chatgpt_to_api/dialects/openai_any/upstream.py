@@ -41,6 +41,7 @@ _KEPT_BACK: Final = _HOP | {
     b"x-admin-authorization",
     b"x-api-key",
     b"x-authorization",
+    b"x-goog-api-key",
     # Where the caller is, or which page it shows, is nobody's.
     b"forwarded",
     b"origin",

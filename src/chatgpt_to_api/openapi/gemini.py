@@ -1,0 +1,71 @@
+"""Gemini's dialect, as clients of Google's find it here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chatgpt_to_api.dialects.gemini.messages import (
+    GenerateContentRequest,
+    GenerateContentResponse,
+)
+from chatgpt_to_api.openapi.openai import BUSY_ERRORS, CALLER, QUESTION_ERRORS
+from chatgpt_to_api.openapi.parts import (
+    INTEGER,
+    STRING,
+    Operation,
+    Schema,
+    array,
+    in_path,
+    in_query,
+    record,
+    ref,
+)
+from chatgpt_to_api.openapi.structs import Structs
+
+TAG: Final = "Questions, as Gemini's clients ask them"
+ERROR: Final = "GoogleError"
+KEYS: Final = (*CALLER, "googleKeyHeader", "googleKeyQuery")
+
+_MODEL: Final = in_path("model", "Its name.")
+_ALT: Final = in_query("alt", "`sse` for a stream of events; else it is a JSON array.")
+
+
+def schemas(structs: Structs) -> dict[str, Schema]:
+    """Return the schemas these paths refer to."""
+    structs.schema(GenerateContentRequest)
+    structs.schema(GenerateContentResponse)
+    error = record(
+        {"code": INTEGER, "message": STRING, "status": STRING}, details=array({"type": "object"})
+    )
+    return {ERROR: record({"error": error})}
+
+
+def paths() -> dict[str, dict[str, Operation]]:
+    """Return the operations by path and method."""
+    answer = ref("GenerateContentResponse")
+    whole = {"application/json": answer}
+    streamed = {"text/event-stream": STRING, "application/json": array(answer)}
+    return {
+        path: {"post": operation}
+        for prefix in ("/v1beta", "/v1")
+        for path, operation in (
+            (f"{prefix}/models/{{model}}:generateContent", _question("Ask a model", whole)),
+            (
+                f"{prefix}/models/{{model}}:streamGenerateContent",
+                _question("Ask a model for a stream", streamed, _ALT),
+            ),
+        )
+    }
+
+
+def _question(summary: str, answer: dict[str, Schema], *parameters: Schema) -> Operation:
+    return Operation(
+        summary=summary,
+        tag=TAG,
+        body=ref("GenerateContentRequest"),
+        replies={"200": ("The answer.", answer)},
+        errors=(*QUESTION_ERRORS, *BUSY_ERRORS),
+        error=ERROR,
+        parameters=[_MODEL, *parameters],
+        security=KEYS,
+    )
