@@ -15,6 +15,7 @@ import pytest
 from chatgpt_to_api.local_model.model_file import GGUF_SIZE, model_path
 from support.access_tokens import jwt
 from support.gateway_process import run_command
+from support.ollama_server import OllamaServer
 from support.scripted_backend import Play, html_play, json_play
 from support.stage import Stage, backend_thread, missing_token
 
@@ -163,6 +164,22 @@ def test_each_answer_of_an_openai_server_has_its_verdict(
         _, found = examined(empty, OPENAI_BASE_URL=backend.url("/v1"))
     assert found["upstream openai"]["level"] == level, found
     assert words in found["upstream openai"]["says"]
+
+
+def test_an_ollama_server_is_asked_for_its_models(empty: Path) -> None:
+    """With no key at all; what is none is told as such."""
+    empty.mkdir(exist_ok=True)
+    config = '[upstreams.home]\nkind = "ollama"\nbase_url = "{}"\n'
+    with backend_thread(OllamaServer()) as backend:
+        (empty / "config.toml").write_text(config.format(backend.url("")))
+        code, found = examined(empty)
+        assert code == 0, found
+        assert "speaks Ollama's API: works, 4 models" in found["upstream home"]["says"]
+        assert backend.seen[-1].path == "/api/tags"
+        (empty / "config.toml").write_text(config.format(backend.url("/deeper")))
+        _, found = examined(empty)
+    assert found["upstream home"]["level"] == "warning"
+    assert "the server's address" in found["upstream home"]["advice"]
 
 
 def test_what_cannot_be_reached_says_why(empty: Path) -> None:

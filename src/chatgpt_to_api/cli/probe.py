@@ -1,7 +1,7 @@
 """Ask an upstream what it is, without asking a question of any model.
 
 A conversation backend gets an empty request without a token: one that works says that the token is
-missing. An OpenAI-compatible server is asked for its model list. Verdicts on failures are those of
+missing. A vendor's server is asked for its model list. Verdicts on failures are those of
 the dialects, the same ones a running gateway acts on.
 """
 
@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Protocol, Self
 
 import msgspec
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.cli.output import plural
 from chatgpt_to_api.config.list_files import parse_proxies
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Kind, Settings, UpstreamSettings
+from chatgpt_to_api.dialects.contract import ListsModels, UpstreamFault
 from chatgpt_to_api.dialects.conversation.faults import fault_of_reply
+from chatgpt_to_api.dialects.ollama.model_list import OllamaModels
+from chatgpt_to_api.dialects.ollama.server import OllamaServer
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.errors import UpstreamChallenge, UpstreamDenied
 from chatgpt_to_api.gateway.build import outbound_proxy
@@ -75,12 +78,13 @@ class Prober:
         return reply if isinstance(reply, Answered) else conversation_verdict(*reply)
 
     async def models(self, upstream: UpstreamSettings) -> Answered:
-        """Ask an OpenAI-compatible server for its models, with each of its keys."""
-        codec = ChatUpstream(upstream.base_url)
+        """Ask a server for its models, with each of its keys."""
+        vendor = _VENDORS.get(upstream.kind, _OPENAI)
+        codec = vendor.codec(upstream.base_url)
         answers = []
         for key in upstream.api_keys or (None,):
             reply = await self._ask(codec.models_request(Access(token=key)), upstream)
-            answer = reply if isinstance(reply, Answered) else models_verdict(codec, *reply)
+            answer = reply if isinstance(reply, Answered) else _verdict(vendor, codec, *reply)
             if key is not None and len(upstream.api_keys) > 1:
                 says = f"key {key.masked}: {answer.says}"
                 answer = msgspec.structs.replace(answer, says=says)
@@ -193,25 +197,25 @@ def _page(status: int, quoted: str) -> Answered:
     )
 
 
-def models_verdict(codec: ChatUpstream, head: ReplyHead, body: bytes) -> Answered:
-    """Say what an OpenAI-compatible server is that answers so to a question for its models."""
+def _verdict(vendor: _Vendor, codec: _Lists, head: ReplyHead, body: bytes) -> Answered:
+    """Say what a server is that answers so to a question for its models."""
     if head.status == 200:
         try:
-            listed = msgspec.json.decode(body, type=_Listed).data
-        except msgspec.DecodeError:
+            listed = codec.read_models(body)
+        except ValueError:
             said = read_error_body(head.content_type, body)
             if said.is_html:
                 title = scrubbed(said.message)[:120]
                 return _page(head.status, f" ({title})" if title else "")
             return Answered(
                 "warning",
-                "answers 200 to GET /models, but with no list of models",
-                "Make sure that the URL is the one before /chat/completions, mostly ending in /v1.",
+                f"answers 200 to GET {vendor.path}, but with no list of models",
+                f"Make sure that the URL is {vendor.address}.",
             )
-        return Answered("ok", f"speaks the OpenAI API: works, {plural(len(listed), 'model')}")
+        return Answered("ok", f"speaks {vendor.api}: works, {plural(len(listed), 'model')}")
     fault = codec.fault(head, body, time.time())
     words = scrubbed(fault.error.said)[:120]
-    says = f"answers {head.status} to GET /models" + (f" ({words})" if words else "")
+    says = f"answers {head.status} to GET {vendor.path}" + (f" ({words})" if words else "")
     if isinstance(fault.error, UpstreamChallenge):
         return Answered(
             "problem",
@@ -224,13 +228,38 @@ def models_verdict(codec: ChatUpstream, head: ReplyHead, body: bytes) -> Answere
         return Answered(
             "warning",
             f"{says}: the path is wrong, or it lists no models",
-            "The URL is the one before /chat/completions, mostly ending in /v1.",
+            f"The URL is {vendor.address}.",
         )
     return Answered("problem", f"{says}. {fault.error.message}")
 
 
-class _Listed(msgspec.Struct):
-    data: list[msgspec.Raw]
+class _Lists(ListsModels, Protocol):
+    def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault: ...
+
+
+class _Vendor(msgspec.Struct, frozen=True):
+    """How to ask a vendor's server for its models, and what to call that."""
+
+    codec: Callable[[str], _Lists]
+    api: str
+    path: str
+    address: str
+
+
+_OPENAI: Final = _Vendor(
+    ChatUpstream,
+    "the OpenAI API",
+    "/models",
+    "the one before /chat/completions, mostly ending in /v1",
+)
+_VENDORS: Final[Mapping[Kind, _Vendor]] = {
+    "ollama": _Vendor(
+        lambda url: OllamaModels(OllamaServer(url)),
+        "Ollama's API",
+        "/api/tags",
+        "the server's address, such as http://127.0.0.1:11434",
+    ),
+}
 
 
 def _token_verdict(head: ReplyHead, body: bytes) -> Answered:

@@ -197,6 +197,15 @@ def test_another_dialects_words_stay_behind() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "effort"), [("gpt-4o", None), ("llama", None), ("gpt-5.1", "none"), ("o3", "none")]
+)
+def test_a_model_that_does_not_think_is_not_told_not_to(model: str, effort: str | None) -> None:
+    """Clients of other dialects say so of any model, and its server refuses the parameter."""
+    request = ChatRequest(model=model, messages=HELLO, reasoning_budget=0)
+    assert encoded(request, model).get("reasoning_effort") == effort
+
+
 def test_another_vendors_opaque_parts_stay_behind() -> None:
     """The thought's text goes on, its signature does not."""
     thought = Reasoning("hm", Opaque("anthropic", "signature"))

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from chatgpt_to_api.dialects.contract import Ability, ListedModel
+from chatgpt_to_api.dialects.contract import Ability, ListedModel, UpstreamFault
+from chatgpt_to_api.dialects.ollama.faults import fault_of_reply
 from chatgpt_to_api.dialects.ollama.messages import bare
 from chatgpt_to_api.dialects.ollama.server import OllamaServer
-from chatgpt_to_api.wire.http import HttpRequest
+from chatgpt_to_api.wire.http import HttpRequest, ReplyHead
 from chatgpt_to_api.wire.secret import Access
 
 CAPABILITIES: Final[Mapping[Ability, str]] = {
@@ -81,6 +82,10 @@ class OllamaModels:
         return msgspec.structs.replace(
             model, abilities=abilities, context_length=_context(shown.model_info or {})
         )
+
+    def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
+        """Return what a non-2xx reply means. ``now`` is Unix time in seconds."""
+        return fault_of_reply(head, body, now)
 
 
 def _listed(entries: Iterable[msgspec.Raw]) -> Iterable[ListedModel]:

@@ -36,7 +36,7 @@ class _Listed(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    data: list[msgspec.Raw] = []
+    data: list[msgspec.Raw]
 
 
 _LISTED: Final = msgspec.json.Decoder(_Listed)

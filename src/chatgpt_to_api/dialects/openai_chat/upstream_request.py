@@ -100,6 +100,8 @@ def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> 
     effort = request.reasoning_effort
     if effort is None and request.reasoning_budget is not None:
         effort = effort_of(request.reasoning_budget)
+        if effort == "none" and not thinking:
+            effort = None  # many servers refuse the parameter for models that do not think anyway
     if effort is not None:
         body["reasoning_effort"] = effort
     if request.user is not None:
