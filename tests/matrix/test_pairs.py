@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from support.gateway_process import Answer, GatewayProcess, gateway_process
-from support.scripted_backend import ScriptedBackend, Seen, json_play, scripted_backend
+from support.scripted_backend import Play, ScriptedBackend, Seen, json_play, scripted_backend
 from support.shared_rig import OpenScript
 from support.speakers.anthropic import ANTHROPIC
 from support.speakers.chat import CHAT
@@ -115,11 +115,11 @@ class Pairs:
         self, gateway: GatewayProcess, backends: dict[str, tuple[ScriptedBackend, OpenScript]]
     ) -> None:
         self.gateway = gateway
-        self._backends = backends
+        self.backends = backends
 
     def backend(self, upstream: Speaker, scene: Scene) -> ScriptedBackend:
         """The server of a dialect, which now plays a scene."""
-        backend, script = self._backends[upstream.name]
+        backend, script = self.backends[upstream.name]
 
         def play(seen: Seen) -> object:
             if seen.method == "GET":
@@ -132,7 +132,7 @@ class Pairs:
 
     def asked(self, upstream: Speaker) -> list[Seen]:
         """What the server of a dialect was asked, but for its list of models."""
-        return [seen for seen in self._backends[upstream.name][0].seen if seen.method == "POST"]
+        return [seen for seen in self.backends[upstream.name][0].seen if seen.method == "POST"]
 
     async def forget(self) -> None:
         """Have the gateway forget faults of other scenes."""
@@ -378,3 +378,34 @@ async def test_a_client_that_goes_away_gives_its_lease_back(
     pairs.backend(upstream, then)
     answer, whole = await pairs.ask(door, upstream, then)
     assert (answer.status, whole) == (200, True)
+
+
+@pytest.mark.parametrize("speaker", [s for s in DOORS if s is not WEB], ids=lambda s: s.name)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_its_own_dialect_goes_through_byte_for_byte(
+    pairs: Pairs, speaker: Speaker, stream: bool
+) -> None:
+    """Fields that nobody here knows, order and spelling of the JSON, and the reply as it came."""
+    scene = replace(GOOD[0], stream=stream)
+    played: list[bytes] = []
+    backend, script = pairs.backends[speaker.name]
+
+    def play(seen: Seen) -> Play:
+        made = speaker.play(scene, seen)
+        pieces = [piece.replace(b"there", b"th\\u0065re") for piece in made.pieces]
+        played[:] = pieces
+        return replace(made, pieces=pieces)
+
+    script.play(play)
+    backend.seen.clear()
+    asking = speaker.asking(scene, f"to-{speaker.name}")
+    odd = b'{"of_tomorrow" : {"a": [1.50, "\\u00e9"]}, '
+    body = odd + json.dumps(asking.body).encode()[1:]
+    headers = {"content-type": "application/json", **asking.headers}
+    answer = await asyncio.to_thread(
+        pairs.gateway.fetch, asking.path, method="POST", body=body, headers=headers
+    )
+    assert answer.status == 200, answer.text
+    [seen] = backend.seen
+    assert seen.body == body
+    assert answer.body == b"".join(played)
