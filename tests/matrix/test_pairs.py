@@ -163,6 +163,8 @@ def configuration(backends: dict[str, tuple[ScriptedBackend, OpenScript]]) -> st
     for speaker in UPSTREAMS:
         path = {"conversation": "/backend-api/conversation", "ollama": ""}.get(speaker.kind, "/v1")
         key = "" if speaker is WEB else 'api_keys = ["sk-0123456789abcdef"]'
+        if speaker is CHAT:  # nothing is to be added to a stream's request
+            key += "\ninclude_usage = false"
         tables.append(
             f"[upstreams.{speaker.name}]\n"
             f'kind = "{speaker.kind}"\n'
