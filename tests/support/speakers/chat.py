@@ -25,6 +25,7 @@ from support.speakers.scene import (
 
 FINISHES = {"stop": "stop", "length": "length", "calls": "tool_calls", "refusal": "content_filter"}
 HEARD = {there: here for here, there in FINISHES.items()}
+USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
 ERROR = {"error": {"message": BUSY, "type": "server_error", "param": None, "code": None}}
 
 
@@ -82,7 +83,7 @@ class Chat:
             for call in choice["message"].get("tool_calls") or ():
                 function = call["function"]
                 heard.calls.append((function["name"], json.loads(function["arguments"])))
-            heard.finish = HEARD[choice["finish_reason"]]
+            heard.finish = "refusal" if heard.refused else HEARD[choice["finish_reason"]]
             heard.whole = True
             return heard
         calls: dict[int, list[str]] = {}
@@ -102,12 +103,14 @@ class Chat:
                         calls[call["index"]] = [call["function"]["name"], ""]
                     calls[call["index"]][1] += call["function"].get("arguments", "")
                 if choice["finish_reason"]:
-                    heard.finish = HEARD[choice["finish_reason"]]
+                    reason = HEARD[choice["finish_reason"]]
+                    heard.finish = "refusal" if heard.refused else reason
         heard.calls = [(name, json.loads(written)) for name, written in calls.values()]
         return heard
 
     def _add(self, heard: Heard, message: dict[str, Any]) -> None:
         heard.text += message.get("content") or message.get("refusal") or ""
+        heard.refused = heard.refused or bool(message.get("refusal"))
         heard.reasoning += message.get("reasoning_content") or ""
 
     def error(self, body: bytes) -> str:
@@ -132,7 +135,7 @@ class Chat:
                     "created": 1,
                     "model": "there",
                     "choices": [choice],
-                    "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
+                    "usage": USAGE,
                 }
             )
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
@@ -147,10 +150,12 @@ class Chat:
                 part = {"index": index, "function": {"arguments": piece}}
                 deltas.append({"tool_calls": [part]})
         chunks = [self._chunk(delta) for delta in deltas]
+        usage = {**self._chunk({}), "choices": [], "usage": USAGE}
         events = sse(
             [
                 *(("", chunk) for chunk in chunks),
                 ("", self._chunk({}, FINISHES[said.finish])),
+                *([("", usage)] if seen.json.get("stream_options") else []),
                 ("", "[DONE]"),
             ]
         )

@@ -21,6 +21,8 @@ from support.speakers.scene import (
 )
 
 ERROR = {"error": BUSY}
+REASONS = {"content_filter": "refusal"}
+"""A word of the gateway's: Ollama's own servers never refuse but in words."""
 
 
 class Ollama:
@@ -78,7 +80,8 @@ class Ollama:
             if data["done"]:
                 assert data["eval_count"] is not None and data["total_duration"] >= 0
                 heard.whole = True
-                heard.finish = "calls" if heard.calls else data["done_reason"]
+                reason = REASONS.get(data["done_reason"], data["done_reason"])
+                heard.finish = "calls" if heard.calls else reason
         return heard
 
     def error(self, body: bytes) -> str:

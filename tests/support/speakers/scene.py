@@ -114,6 +114,7 @@ class Heard:
     finish: str = ""
     error: str = ""
     whole: bool = False
+    refused: bool = False
 
 
 @dataclass
