@@ -65,7 +65,7 @@ class Gemini:
             for call in turn.calls
         ]
         for call, text in turn.results:
-            response = {"id": call.id, "name": TOOL, "response": {"result": text}}
+            response = {"id": call.id, "name": TOOL, "response": {"output": text}}
             parts.append({"functionResponse": response})
         role = {"assistant": "model", "system": "system"}.get(turn.role, "user")
         return {"role": role, "parts": parts}
