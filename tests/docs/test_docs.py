@@ -26,7 +26,15 @@ PAIRS: Final = [
     ("README.md", "README_CN.md"),
     *(
         (f"docs/{name}.md", f"docs/{name}_CN.md")
-        for name in ("guide", "tokens", "tools", "docker", "continuing", "upstreams")
+        for name in (
+            "guide",
+            "tokens",
+            "tools",
+            "docker",
+            "continuing",
+            "upstreams",
+            "responses-upstream",
+        )
     ),
 ]
 

@@ -25,7 +25,8 @@ from chatgpt_to_api.config.token_text import TokenEntry
 from chatgpt_to_api.errors import Conflict, InvalidRequest, NotFound
 from chatgpt_to_api.pool.pool import CredentialView, Pool
 from chatgpt_to_api.store.credentials import credential_id
-from chatgpt_to_api.wire.secret import Access
+from chatgpt_to_api.wire.refresh import as_key, seed_of
+from chatgpt_to_api.wire.secret import Access, Secret
 
 PAGE: Final = 1000
 MOST: Final = 10_000
@@ -147,7 +148,8 @@ class CredentialApi:
 
     def _entry(self, name: str, body: Mapping[str, Any]) -> tuple[TokenEntry, TokenAdmin]:
         """Return what is to be added, and to what. Raises InvalidRequest."""
-        fields = ("token", "puid", "account") if name in self._tokens else ("api_key",)
+        keys = ("api_key", "refresh_token")
+        fields = ("token", "puid", "account") if name in self._tokens else keys
         known = {"upstream", "label", *fields}
         if unknown := body.keys() - known:
             expected = ", ".join(sorted(known))
@@ -163,13 +165,25 @@ class CredentialApi:
                 raise _bad(made.where.removeprefix("token."), made.reason, "invalid_token")
             return made, self._tokens[name]
         if name in self._keys:
-            key = header_secret_field(dict(body), "api_key")
-            if key is None:
-                raise _bad("api_key", "it is empty")
-            return TokenEntry(Access(token=key), label), self._keys[name]
+            return TokenEntry(Access(token=self._key(name, body)), label), self._keys[name]
         if name == OFFICIAL:
             raise stands_elsewhere("The key of official", "PATCH /admin/openai", "upstream")
         raise self._unknown_upstream(name)
+
+    def _key(self, name: str, body: Mapping[str, Any]) -> Secret:
+        """Return an API key, or the refresh token in its place. Raises InvalidRequest."""
+        field = "refresh_token" if "refresh_token" in body else "api_key"
+        if body.keys() >= {"api_key", "refresh_token"}:
+            raise _bad(field, "expected this or api_key, got both")
+        key = header_secret_field(dict(body), field)
+        if key is None:
+            raise _bad(field, "it is empty")
+        if field == "refresh_token":
+            key = as_key(key)
+        upstream = self._in_force().get(name)
+        if seed_of(key) is not None and (upstream is None or not upstream.token_url):
+            raise _bad(field, f"a refresh token takes token_url in the settings of {name}")
+        return key
 
     def _stored(self, name: str, id: str) -> TokenAdmin:
         """Return where a credential is stored. Raises Conflict if it stands elsewhere."""

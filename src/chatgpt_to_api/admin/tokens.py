@@ -18,6 +18,7 @@ from chatgpt_to_api.errors import NotFound
 from chatgpt_to_api.pool.pool import CredentialSpec, Pool
 from chatgpt_to_api.store.credentials import Change, Credentials, StoredCredential
 from chatgpt_to_api.store.database import Store
+from chatgpt_to_api.wire.refresh import seed_of
 from chatgpt_to_api.wire.secret import Access, Secret
 
 
@@ -171,6 +172,9 @@ class TokenAdmin:
 
     def _spec(self, stored: StoredCredential) -> CredentialSpec:
         access = stored.access
+        seed = None if access.token is None else seed_of(access.token)
+        if seed is not None:
+            return CredentialSpec(stored.id, Access(), None, stored.label, seed)
         if access.puid is None and self.puid is not None:
             access = Access(access.token, self.puid, access.account)
         return CredentialSpec(stored.id, access, stored.expires, stored.label)

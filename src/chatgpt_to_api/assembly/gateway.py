@@ -31,6 +31,7 @@ from chatgpt_to_api.config.sources import CONFIG_NAME
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.explain import Explanation, explain
+from chatgpt_to_api.gateway.renewing import Renewer
 from chatgpt_to_api.gateway.responses import Responses
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.pool.pool import Pool
@@ -41,6 +42,7 @@ from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.store.lock import FolderLock
 from chatgpt_to_api.store.managed import ManagedEntries
 from chatgpt_to_api.store.opening import open_store
+from chatgpt_to_api.store.renewals import Renewals
 from chatgpt_to_api.store.responses import StoredResponses
 from chatgpt_to_api.store.secrets import key_file_warning
 from chatgpt_to_api.store.states import CredentialStates, StateWriter
@@ -76,12 +78,16 @@ class Assembly:
             wall=time.time,
             on_record=request_log(settings.log.level),
         )
+        # Without kept connections: what is sent there must never be sent again by itself.
+        self.token_client = HttpClient(loop, max_idle=0)
+        self.renewer = Renewer(Renewals(store), self.token_client, time.time)
         self.in_force = InForce(
             settings,
             self.pool,
             self.gateway,
             self.embedded,
             lambda: self.overview.refresh_soon(),
+            self.renewer,
         )
         self.overview = GatewayOverview(
             self.gateway,
@@ -226,6 +232,8 @@ class Assembly:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.gateway.close()
+        await self.renewer.close()
+        await self.token_client.close()
         await self.client.close()
         await self.embedded.stop()
         self.pool.on_state(None)

@@ -14,6 +14,7 @@ from chatgpt_to_api.config.managed import OFFICIAL
 from chatgpt_to_api.config.settings import KEYED, Settings, UpstreamSettings
 from chatgpt_to_api.gateway.build import build_routes, configured_credentials, pool_rules
 from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.renewing import Renewer
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.pool.contract import PoolRules
 from chatgpt_to_api.pool.pool import Pool
@@ -65,6 +66,7 @@ class InForce:
         gateway: Gateway,
         embedded: EmbeddedUpstream,
         changed: Callable[[], None],
+        renewer: Renewer,
     ) -> None:
         self.configured = configured
         self.settings = configured
@@ -81,6 +83,7 @@ class InForce:
         self._embedded = embedded
         self._proxies = ProxyRules.from_environment(configured.proxy.environment())
         self._changed = changed
+        self._renewer = renewer
 
     def wanted(self, configured: Settings, settings: Settings) -> dict[str, UpstreamSettings]:
         """Return the upstreams that settings, tokens and keys ask for."""
@@ -116,6 +119,7 @@ class InForce:
                 self._embedded.endpoint,
                 self._proxies,
                 {name: edition.number for name, edition in editions.items()},
+                self._renewer,
             ),
             sets,
         )

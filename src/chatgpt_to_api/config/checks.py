@@ -140,6 +140,12 @@ def _headers(values: Mapping[str, Secret]) -> dict[str, Secret]:
     return {name.lower(): value for name, value in values.items()}
 
 
+def _token_url(value: str) -> str:
+    if value:
+        split_url(value)
+    return value
+
+
 def _header_name(value: str) -> str:
     if value and (not _HEADER_NAME.fullmatch(value) or value.lower() in _OWN_HEADERS):
         raise ValueError(f"{value[:64]!r} is not a header that can be set here")
@@ -165,6 +171,7 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "upstreams.NAME.proxy": _proxy,
     "upstreams.NAME.puid": _header_secret,
     "upstreams.NAME.headers": _headers,
+    "upstreams.NAME.token_url": _token_url,
     "upstreams.NAME.account_header": _header_name,
 }
 """Checks of single values by their key: each returns the value, tidied, or raises ValueError."""

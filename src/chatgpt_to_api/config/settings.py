@@ -369,8 +369,25 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     api_keys: Annotated[
         tuple[Secret, ...],
-        of_upstream("API keys it accepts.", *KEYED, openai="OPENAI_API_KEY"),
+        of_upstream(
+            "API keys it accepts; refresh:TOKEN is a refresh token, which takes token_url.",
+            *KEYED,
+            openai="OPENAI_API_KEY",
+        ),
     ] = ()
+    token_url: Annotated[
+        str,
+        of_upstream(
+            "Where access tokens are got with a refresh token; a form is posted there (OAuth 2).",
+            *KEYED,
+        ),
+    ] = ""
+    client_id: Annotated[
+        str, of_upstream("As whom they are got there, where it wants to know.", *KEYED)
+    ] = ""
+    client_secret: Annotated[
+        Secret | None, of_upstream("The secret of that client, where it has one.", *KEYED)
+    ] = None
     endpoints: Annotated[
         tuple[str, ...],
         of_upstream(

@@ -24,6 +24,7 @@ from chatgpt_to_api.config.settings import (
     UpstreamSettings,
 )
 from chatgpt_to_api.config.sources import DEFAULT, Found
+from chatgpt_to_api.wire.refresh import seed_of
 
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _FIELDS: Final = {setting.name: setting for setting in upstream_catalogue()}
@@ -46,6 +47,7 @@ def read_upstreams(
         if name == CONVERSATION == upstream.kind:
             default = upstream
         _warn_of_idle_history(reading, name, upstream)
+        _check_renewal(reading, name, upstream)
         addressed = with_address(reading, name, upstream, server)
         if addressed is not None:
             found[name] = addressed
@@ -136,6 +138,18 @@ def with_address(
             "conversations are posted to."
         )
     return replace(upstream, base_url=url)
+
+
+def _check_renewal(reading: Reading, name: str, upstream: UpstreamSettings) -> None:
+    """Tell who gives refresh tokens and not where they are spent."""
+    if upstream.token_url or not any(map(seed_of, upstream.api_keys)):
+        return
+    key = f"upstreams.{name}.api_keys"
+    what = "holds a refresh token, which takes token_url"
+    if reading.origins[key] == reading.origin:
+        reading.file_problem(key, what)
+    else:
+        reading.problem(reading.origins[key].rpartition(" ")[2], what)
 
 
 def _warn_of_idle_history(reading: Reading, name: str, upstream: UpstreamSettings) -> None:

@@ -29,6 +29,7 @@ from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstrea
 from chatgpt_to_api.dialects.openai_responses.upstream import ResponsesUpstream, ServerTraits
 from chatgpt_to_api.emulation.features import EMULATED, Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
+from chatgpt_to_api.gateway.renewing import Renewer, RenewingUpstream
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import (
     CAPABILITIES,
@@ -43,7 +44,8 @@ from chatgpt_to_api.pool.windows import parse_rate_limits
 from chatgpt_to_api.transport.environment import ProxyRules, is_loopback
 from chatgpt_to_api.wire.http import split_url
 from chatgpt_to_api.wire.proxy import Proxy, parse_proxy
-from chatgpt_to_api.wire.secret import Access
+from chatgpt_to_api.wire.refresh import TokenServer, seed_of
+from chatgpt_to_api.wire.secret import Access, Secret
 
 _EMBEDDED: Final[frozenset[Capability]] = CAPABILITIES - {"images", "audio", "files", "tools"}
 """What the embedded model's server does. It reads text only, and the template its model runs with
@@ -87,14 +89,19 @@ def build_routes(
     local: LocalEndpoint | None,
     proxies: ProxyRules,
     editions: Mapping[str, int] = _FIRST_EDITIONS,
+    renewer: Renewer | None = None,
 ) -> Routes:
     """Return the routes over the upstreams ``in_force``.
 
     An embedded model that cannot run here (``local`` is None) is left out. ``editions`` tells each
-    upstream from those that had its name before.
+    upstream from those that had its name before. ``renewer`` sees to credentials that expire.
     """
     upstreams = [
-        structs.replace(_upstream(name, upstream, local, proxies), edition=editions.get(name, 0))
+        structs.replace(
+            _upstream(name, upstream, local, proxies),
+            edition=editions.get(name, 0),
+            renewal=_renewal(name, upstream, proxies, renewer),
+        )
         for name, upstream in in_force.items()
         if upstream.kind != "local" or local is not None
     ]
@@ -151,10 +158,14 @@ def _is_far(upstream: UpstreamSettings) -> bool:
 
 def configured_credentials(name: str, upstream: UpstreamSettings) -> list[CredentialSpec]:
     """Return the API keys that the configuration gives an upstream, each once."""
-    return [
-        CredentialSpec(key.fingerprint[:16], Access(token=key), label=f"{name} {key.masked}")
-        for key in dict.fromkeys(upstream.api_keys)
-    ]
+    return [_spec(name, key) for key in dict.fromkeys(upstream.api_keys)]
+
+
+def _spec(name: str, key: Secret) -> CredentialSpec:
+    seed = seed_of(key)
+    access = Access(token=key) if seed is None else Access()
+    label = f"{name} {(seed or key).masked}"
+    return CredentialSpec(key.fingerprint[:16], access, label=label, renews=seed)
 
 
 def _upstream(
@@ -299,6 +310,22 @@ def _keyed(
         on_client_gone=upstream.on_client_gone,
         seals=True,
     )
+
+
+def _renewal(
+    name: str, upstream: UpstreamSettings, proxies: ProxyRules, renewer: Renewer | None
+) -> RenewingUpstream | None:
+    """Who renews its credentials; None where they are keys."""
+    if renewer is None or not upstream.token_url:
+        return None
+    origin, _ = split_url(upstream.token_url)
+    server = TokenServer(
+        upstream.token_url,
+        upstream.client_id,
+        upstream.client_secret,
+        proxies.for_origin(origin) if upstream.proxy is None else outbound_proxy(upstream, proxies),
+    )
+    return renewer.of(name, server)
 
 
 def _continuing(upstream: UpstreamSettings, codec: ConversationUpstream) -> ContinuingRules | None:

@@ -349,7 +349,7 @@ class Gateway:
                 if upstream.ready is not None:
                     await in_task()
                     await upstream.ready(question.deadline)
-                async with self.pool.lease(ask) as lease:
+                async with upstream.lease(self.pool, ask) as lease:
                     tries.counted += 1
                     question.tries(candidate, lease)
                     try:

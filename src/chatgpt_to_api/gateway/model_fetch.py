@@ -50,7 +50,7 @@ async def fetch(
         owner="model list",
         edition=upstream.edition,
     )
-    async with pool.lease(ask) as lease:
+    async with upstream.lease(pool, ask) as lease:
         call = _Call(upstream, lease, client, limits, deadline)
         models = lists.read_models(await call.body(lists.models_request(lease.credential.access)))
         lease.ok()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -20,6 +21,8 @@ from chatgpt_to_api.dialects.contract import (
 from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
+from chatgpt_to_api.gateway.renewing import RenewingUpstream
+from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.wire.http import Header, HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.secret import Access, Secret
@@ -75,7 +78,8 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     ``always_streams``: whatever it is asked, it answers with a stream. ``seals``: its replies can
     hold opaque parts, which no other upstream is to be sent. ``secrets``
     are those that its settings put on every request, beside the credential's: what the upstream
-    says is kept free of them. ``edition`` tells it from those that had its name before.
+    says is kept free of them. ``edition`` tells it from those that had its name before. ``renewal``
+    sees to credentials that are refresh tokens; it may lend keys too.
     """
 
     name: str
@@ -103,6 +107,11 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     seals: bool = False
     secrets: tuple[Secret, ...] = ()
     edition: int = 0
+    renewal: RenewingUpstream | None = None
+
+    def lease(self, pool: Lender, ask: LeaseAsk) -> AbstractAsyncContextManager[Granted]:
+        """Lend one of its credentials, good for a call."""
+        return pool.lease(ask) if self.renewal is None else self.renewal.lease(pool, ask)
 
     def offers(self, endpoint: str) -> bool:
         """Whether it answers at an endpoint."""

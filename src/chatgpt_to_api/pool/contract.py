@@ -13,7 +13,7 @@ import msgspec
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.pool.windows import RateWindow
 from chatgpt_to_api.wire.proxy import Proxy
-from chatgpt_to_api.wire.secret import Access
+from chatgpt_to_api.wire.secret import Access, Secret
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -40,12 +40,16 @@ class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialSpec(msgspec.Struct, frozen=True):
-    """One credential as configured; ``expires`` is Unix time, ``id`` and ``label`` no secrets."""
+    """One credential as configured; ``expires`` is Unix time, ``id`` and ``label`` no secrets.
+
+    ``renews``: it is this refresh token, and whoever lends it sees to its access.
+    """
 
     id: str
     access: Access
     expires: float | None = None
     label: str = ""
+    renews: Secret | None = None
 
 
 class Errand(msgspec.Struct, frozen=True):
@@ -103,6 +107,11 @@ class Lent(Protocol):
     @property
     def access(self) -> Access:
         """What it puts on a request."""
+        ...
+
+    @property
+    def renews(self) -> Secret | None:
+        """The refresh token it was given as, while nobody has seen to its access."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from chatgpt_to_api.pool.contract import CredentialState
 from chatgpt_to_api.pool.cooldown import Cooldown
 from chatgpt_to_api.wire.proxy import Proxy
-from chatgpt_to_api.wire.secret import Access
+from chatgpt_to_api.wire.secret import Access, Secret
 
 if TYPE_CHECKING:
     from chatgpt_to_api.pool.groups import Group
@@ -58,14 +58,23 @@ class Credential:
         "place",
         "proxy",
         "removed",
+        "renews",
         "served",
         "shut",
         "used",
         "wake",
     )
 
-    def __init__(self, id: str, access: Access, expires: float | None, label: str) -> None:
+    def __init__(
+        self,
+        id: str,
+        access: Access,
+        expires: float | None,
+        label: str,
+        renews: Secret | None = None,
+    ) -> None:
         self.id = id
+        self.renews = renews
         self.access = access
         self.expires = expires
         self.label = label

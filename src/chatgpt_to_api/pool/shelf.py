@@ -246,7 +246,7 @@ class Shelf(Lineup):
                 credential.removed = False
                 self._update(credential, spec)
             else:
-                credential = Credential(spec.id, spec.access, spec.expires, spec.label)
+                credential = Credential(spec.id, spec.access, spec.expires, spec.label, spec.renews)
                 credential.used = self._turn = self._turn + 1
                 if self._windows:
                     credential.log = SendLog(self._windows)
@@ -270,6 +270,7 @@ class Shelf(Lineup):
         credential.access = spec.access
         credential.expires = spec.expires
         credential.label = spec.label
+        credential.renews = spec.renews
 
     def configure(self, capacity: int | None, windows: Sequence[RateWindow], now: float) -> None:
         """Change the rules; sends already made count under the new windows too."""

@@ -170,7 +170,7 @@ class UpstreamPool(Lending):
 
     def _specs(self) -> list[CredentialSpec]:
         return [
-            CredentialSpec(c.id, c.access, c.expires, c.label)
+            CredentialSpec(c.id, c.access, c.expires, c.label, c.renews)
             for c in self.shelf.credentials.values()
             if c.id != ANONYMOUS_ID
         ]

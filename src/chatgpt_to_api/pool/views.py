@@ -22,11 +22,11 @@ def credential_view(credential: Credential, now: float, wall: float) -> Credenti
     elif credential.place is Place.PACED:
         reason = "at its rate limit"
         until = wall + credential.wake - now
-    token, last = credential.access.token, credential.last_used
+    shown, last = credential.renews or credential.access.token, credential.last_used
     return CredentialView(
         id=credential.id,
         label=credential.label,
-        masked=token.masked if token is not None else "",
+        masked=shown.masked if shown is not None else "",
         state=state,
         reason=reason,
         until=until,

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, insert, select
 
 from chatgpt_to_api.store.database import Store
+from chatgpt_to_api.store.renewals import forget_renewals
 from chatgpt_to_api.store.settings import read_setting, write_setting
 from chatgpt_to_api.store.tables import (
     credential_states,
@@ -72,6 +73,7 @@ class ManagedEntries:
                 for table in (credentials, credential_states):
                     connection.execute(delete(table).where(table.c.upstream == name))
                 connection.execute(delete(settings).where(settings.c.name == f"puid:{name}"))
+                forget_renewals(connection, name)
 
         await self._store.write(change)
 
