@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
@@ -13,7 +15,14 @@ import pytest_asyncio
 from support.gateway_process import Answer, gateway_process
 from support.ollama_server import MODELS, PIXEL, OllamaServer, lines
 from support.rig import Rig
-from support.scripted_backend import Play, Seen, conversation, scripted_backend
+from support.scripted_backend import (
+    Ending,
+    Play,
+    Seen,
+    chat_chunks,
+    conversation,
+    scripted_backend,
+)
 from support.vendor.server import KEY, Vendor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -119,6 +128,37 @@ def read(answer: Answer) -> list[Any]:
 
 def text_of(found: list[Any]) -> str:
     return "".join(line["message"]["content"] for line in found)
+
+
+LINE: Final = re.compile(rb"^\{.*\}$", re.MULTILINE)
+"""A line of the dialect in a body that is sent in chunks, each of which is whole lines."""
+
+
+@contextlib.contextmanager
+def playing(rig: Rig, play: Play) -> Iterator[None]:
+    """Have every upstream play this, for the length of a block."""
+    script = rig.backend._script
+    rig.backend._script = lambda _: play
+    try:
+        yield
+    finally:
+        rig.backend._script = script
+
+
+@contextlib.asynccontextmanager
+async def streaming(
+    rig: Rig, model: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A raw streaming request; leaving the block hangs up."""
+    messages = [{"role": "user", "content": "Hello"}]
+    body = json.dumps({"model": model, "messages": messages})
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port)
+    head = f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+    writer.write(f"{head}connection: close\r\n\r\n{body}".encode())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 # -- chat --------------------------------------------------------------------------------------
@@ -288,12 +328,8 @@ async def test_a_stream_in_odd_pieces_arrives_byte_for_byte(rig: Rig, size: int)
     """However the upstream cuts its bytes."""
     whole = b"".join(lines({"content": "häl"}, {"content": "lo 👋"}, {"thinking": '"done":true'}))
     pieces = [whole[i : i + size] for i in range(0, len(whole), size)]
-    script = rig.backend._script
-    rig.backend._script = lambda _: Play(pieces=pieces, content_type="application/x-ndjson")
-    try:
+    with playing(rig, Play(pieces=pieces, content_type="application/x-ndjson")):
         answer = await chat(rig, "llama3.2")
-    finally:
-        rig.backend._script = script
     assert answer.body == whole
 
 
@@ -437,14 +473,36 @@ async def test_embeddings_of_either_dialect_over_either_server(rig: Rig) -> None
 # -- failures ----------------------------------------------------------------------------------
 
 
+def broken(model: str, last: bytes, *, end: Ending) -> tuple[Play, asyncio.Event]:
+    """A stream whose beginning comes at once, and ``last`` with the event."""
+    first: Sequence[bytes] = lines({"content": "You "}, {"content": "said"})[:1]
+    kind = "application/x-ndjson"
+    if model == "gpt-4o":
+        first, kind = chat_chunks(["You "])[:2], "text/event-stream"
+    event = asyncio.Event()
+    pieces = [*first, last]
+    gates = {len(first): event}
+    return Play(pieces=pieces, content_type=kind, gates=gates, end=end), event
+
+
+@pytest.mark.parametrize("end", ["cut", "error"])
 @pytest.mark.parametrize("model", ["llama3.2", "gpt-4o"])
-async def test_a_stream_that_is_cut_ends_in_an_error_and_nothing_more(rig: Rig, model: str) -> None:
-    """Traps 3 and 4: the last line is the error, and no line says that all is done."""
-    for prompt in ("cut the stream please", "fail midway please"):
-        found = read(await chat(rig, model, prompt))
-        assert list(found[-1]) == ["error"] and found[-1]["error"]
-        assert not any(line.get("done") for line in found)
-        assert text_of(found[:-1]).startswith("You ")
+async def test_a_stream_that_is_cut_ends_in_an_error_and_nothing_more(
+    rig: Rig, model: str, end: str
+) -> None:
+    """Traps 3, 4 and 5: the last line is the error, and no line says that all is done."""
+    said = {"llama3.2": b'{"error":"it broke"}\n', "gpt-4o": b'data: {"error":"it broke"}\n\n'}
+    last = said[model] if end == "error" else said[model][:9]
+    play, go_on = broken(model, last, end="whole" if end == "error" else "close")
+    with playing(rig, play):
+        async with streaming(rig, model) as (reader, _):
+            begun = await reader.readuntil(b"You ")
+            go_on.set()
+            rest = await reader.read()
+    found = [json.loads(line) for line in LINE.findall(begun + rest)]
+    assert list(found[-1]) == ["error"] and found[-1]["error"]
+    assert not any(line.get("done") for line in found)
+    assert text_of(found[:-1]) == "You "
 
 
 @pytest.mark.parametrize("model", ["llama3.2", "gpt-4o"])
@@ -472,23 +530,14 @@ async def test_nothing_comes_for_a_while_but_lines_that_say_nothing(rig: Rig) ->
     """There are no comments: every line is JSON, and those of a pause add nothing."""
     gate = asyncio.Event()
     pieces = lines({"content": "Hello"}, {"content": " there"})
-    script = rig.backend._script
-    rig.backend._script = lambda _: Play(
-        pieces=pieces, content_type="application/x-ndjson", gates={0: gate, 1: gate}
-    )
-    try:
-        body = json.dumps({"model": "llama3.2", "messages": [{"role": "user", "content": "hi"}]})
-        port = rig.gateway.port
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
-        writer.write(f"{head}connection: close\r\n\r\n{body}".encode())
-        await reader.readuntil(b'"content":""')
-        gate.set()
-        rest = await reader.read()
-    finally:
-        rig.backend._script = script
-    writer.close()
-    assert b'"content": " there"' in rest and b'"done": true' in rest
+    play = Play(pieces=pieces, content_type="application/x-ndjson", gates={0: gate})
+    with playing(rig, play):
+        async with streaming(rig, "llama3.2") as (reader, _):
+            begun = await reader.readuntil(b'"content":""')
+            gate.set()
+            rest = await reader.read()
+    found = [json.loads(line) for line in LINE.findall(begun + rest)]
+    assert text_of(found) == "Hello there" and found[-1]["done"] is True
 
 
 # -- lists -------------------------------------------------------------------------------------

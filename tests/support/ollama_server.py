@@ -45,9 +45,6 @@ class OllamaServer:
     more until the client leaves, "say nothing for ever" nothing at all.
     """
 
-    def __init__(self) -> None:
-        self.loaded: list[str] = []
-
     def __call__(self, seen: Seen) -> Play:
         try:
             return self._answer(seen)
@@ -77,10 +74,7 @@ class OllamaServer:
         name = _model(body)
         messages = body.get("messages") or []
         if not messages:
-            self.loaded.append(name)
-            message = {"role": "assistant", "content": ""}
-            line = {"model": body["model"], "created_at": CREATED, "message": message}
-            return page(line | {"done": True, "done_reason": "load"})
+            return page(_whole(body["model"], "message", [], "load"))
         for message in messages:
             _check_message(message)
         _check_abilities(name, body, messages)
@@ -90,6 +84,8 @@ class OllamaServer:
 
     def _generate(self, body: Mapping[str, Any]) -> Play:
         name = _model(body)
+        if not body.get("prompt"):
+            return page(_whole(body["model"], "response", [], "load"))
         prompt = _text(body, "prompt")
         for data in body.get("images") or ():
             _check_picture(data)

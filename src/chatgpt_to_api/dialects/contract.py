@@ -214,7 +214,10 @@ class ReplyEncoder(Protocol):
 
 @runtime_checkable
 class FollowsRelayed(ReplyEncoder, Protocol):
-    """An encoder whose error looks different behind content that was relayed: an array's item."""
+    """An encoder whose error looks different behind content that was relayed.
+
+    It is an array's item, or must not bring a second beginning.
+    """
 
     def follow_relayed(self) -> None:
         """Content has left through the relay lane: what comes now stands behind it."""

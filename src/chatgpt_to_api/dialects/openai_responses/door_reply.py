@@ -134,6 +134,10 @@ class ResponseEncoder:
         self.feed(events)
         return HttpReply(200, _JSON, _ENCODE(self._end()))
 
+    def follow_relayed(self) -> None:
+        """The stream has begun with another server's events: a second beginning must not come."""
+        self._begun = True
+
     def failure(self, error: GatewayError) -> bytes:
         """Return the failed response as an event. Nothing follows it."""
         self._begin()
