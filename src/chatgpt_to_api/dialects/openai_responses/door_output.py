@@ -89,13 +89,15 @@ class MessageOutput(Item):
         self._pieces: list[str] = []
         self._logprobs: list[dict[str, Any]] = []
         self._kind: Literal["text", "refusal"] | None = None
+        self._begins_at = 0
         self._prefix = self._suffix = b""
         self.begin(self._item([], "in_progress"))
 
-    def text(self, text: str) -> None:
-        """Add a piece of text."""
+    def text(self, text: str, at: int) -> None:
+        """Add a piece of text; ``at`` characters of the whole reply's text precede it."""
         if self._kind != "text":
             self._begin_part("text")
+            self._begins_at = at
         self._pieces.append(text)
         self.writer.delta(self._prefix, _ENCODE(text), self._suffix)
 
@@ -112,9 +114,9 @@ class MessageOutput(Item):
 
     def annotate(self, note: Citation | Opaque) -> None:
         """Note what the text rests on, as far as this dialect has a form for it."""
-        if self._kind != "text":
+        if not self._parts or self._parts[-1]["type"] != "output_text":
             return
-        shown = _annotation(note)
+        shown = _annotation(note, self._begins_at)
         if shown is None:
             return
         notes = self._parts[-1]["annotations"]
@@ -303,14 +305,16 @@ def _arguments_object(said: str) -> Any:
         return said
 
 
-def _annotation(note: Citation | Opaque) -> Any:
+def _annotation(note: Citation | Opaque, begins_at: int) -> Any:
+    """Return a note on the part of the text that begins at ``begins_at``."""
     if isinstance(note, Citation):
+        start, end = (max(0, (at or 0) - begins_at) for at in (note.start, note.end))
         return {
             "type": "url_citation",
             "url": note.url,
             "title": note.title,
-            "start_index": note.start or 0,
-            "end_index": note.end or 0,
+            "start_index": start,
+            "end_index": end,
         }
     return on_one_line(Raw(note.data.encode())) if note.dialect == DIALECT else None
 

@@ -93,6 +93,7 @@ class ResponseEncoder:
         self._service_tier = ""
         self._usage: Usage | None = None
         self._reason: FinishReason = "stop"
+        self._said = 0  # characters of the whole text
         self._open: MessageOutput | ReasoningOutput | CallOutput | None = None
         self._output: list[Any] = []
         self._kept: list[Any] = []
@@ -179,7 +180,9 @@ class ResponseEncoder:
                 self._close(self._status)
 
     def _text(self, texts: list[str]) -> None:
-        self._message().text(texts[0] if len(texts) == 1 else "".join(texts))
+        text = texts[0] if len(texts) == 1 else "".join(texts)
+        self._message().text(text, self._said)
+        self._said += len(text)
         texts.clear()
 
     def _block(self, event: BlockStarted) -> None:
