@@ -28,7 +28,7 @@ from chatgpt_to_api.dialects.openai_completions.upstream import CompletionUpstre
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.dialects.openai_responses.upstream import ResponsesUpstream, ServerTraits
 from chatgpt_to_api.emulation.features import EMULATED, Emulated
-from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, Endpoints
+from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, RESPONSES, Endpoints
 from chatgpt_to_api.gateway.renewing import Renewer, RenewingUpstream
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.gateway.upstreams import (
@@ -206,6 +206,8 @@ def _upstream(
         case "openai":
             vectors = EmbeddingsUpstream(upstream.base_url)
             completes = not {"completions", EVERY}.isdisjoint(upstream.endpoints)
+            responds = not {RESPONSES, EVERY}.isdisjoint(upstream.endpoints)
+            responses = [ResponsesUpstream(upstream.base_url)] if responds else []
             codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
             return structs.replace(
                 _keyed(name, upstream, proxies, codec, WITH_FREEFORM),
@@ -214,14 +216,16 @@ def _upstream(
                     codec,
                     vectors,
                     *([CompletionUpstream(upstream.base_url)] if completes else []),
+                    *responses,
                 ),
+                unsealing={relay.dialect: relay for relay in responses},
                 carrier=AnyUpstream(upstream.base_url),
                 include_usage=upstream.include_usage,
                 lists=codec if {"models", EVERY} & set(upstream.endpoints) else None,
                 vectors=vectors,
             )
         case "openai-responses":
-            responses = ResponsesUpstream(
+            speaker = ResponsesUpstream(
                 upstream.base_url,
                 ServerTraits(
                     always_streams=upstream.always_streams,
@@ -231,12 +235,12 @@ def _upstream(
                 ),
             )
             return structs.replace(
-                _keyed(name, upstream, proxies, responses, _RESPONSES),
-                relays=_relays(responses),
-                unsealing={responses.dialect: responses},
-                lists=responses,
+                _keyed(name, upstream, proxies, speaker, _RESPONSES),
+                relays=_relays(speaker),
+                unsealing={speaker.dialect: speaker},
+                lists=speaker,
                 always_streams=upstream.always_streams,
-                unheard=responses.unheard if upstream.refused_parameters else None,
+                unheard=speaker.unheard if upstream.refused_parameters else None,
                 secrets=tuple(upstream.headers.values()),
             )
         case "ollama":

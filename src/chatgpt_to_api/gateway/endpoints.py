@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 CHAT: Final = "chat"
 
+RESPONSES: Final = "responses"
+"""An upstream of kind ``openai`` that lists it has that API itself."""
+
 EVERY: Final = "*"
 """Stands, in an upstream's endpoints, for all there are."""
 

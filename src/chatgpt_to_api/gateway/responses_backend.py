@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from chatgpt_to_api.dialects.contract import Door
 from chatgpt_to_api.dialects.openai_any.door import AnyAsked
@@ -13,23 +14,21 @@ from chatgpt_to_api.dialects.openai_responses.kept import (
     is_ours,
     previous_not_found,
 )
-from chatgpt_to_api.errors import GatewayError, InvalidRequest
+from chatgpt_to_api.errors import GatewayError, InvalidRequest, ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.gateway.endpoints import RESPONSES
 from chatgpt_to_api.gateway.engine import LONGEST_MODEL, Gateway
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.passthrough import PassErrand
 from chatgpt_to_api.gateway.responses import Responses
 
-ENDPOINT = "responses"
-"""What an upstream of kind ``openai`` lists among its endpoints if it has this API itself."""
-
 
 class ResponsesBackend:
     """Answers requests, with responses that are kept.
 
-    What an upstream has made itself (a response, a conversation), and what only such an upstream
-    can do (work in the background), goes to it as it is, its reply comes back as it is. So does
-    what a model is asked whose first candidate has this API. All else is answered here.
+    An upstream may have the whole API itself. What it has made (a response, a conversation), what
+    it is to keep because it is asked first, and what only it can do (work in the background) goes
+    to it as it is, and its reply comes back as it is. All else is answered here.
 
     ``owner_digest`` turns a caller's id into what its responses are kept under.
     """
@@ -82,17 +81,22 @@ class ResponsesBackend:
     async def _relay(
         self, exchange: Exchange, door: Door, asked: ResponsesAsked, body: bytes, caller: Caller
     ) -> None:
-        errand = PassErrand(exchange, AnyAsked(ENDPOINT, asked.model), body, None)
+        errand = PassErrand(exchange, AnyAsked(RESPONSES, asked.model), body, None)
         await self._gateway.answer(exchange, door, errand.asked, caller, errand=errand)
 
     def _is_for_the_upstream(self, asked: ResponsesAsked) -> bool:
-        """Whether an upstream has to answer by itself. Raises GatewayError where none can."""
+        """Whether an upstream has to answer by itself. Raises GatewayError where none can.
+
+        A request that leaves nothing behind, and refers to nothing, is one for every upstream: to
+        those of its dialect it is relayed.
+        """
         previous, conversation = asked.asked.previous_response_id, asked.conversation
         if (previous and is_ours(previous)) or (conversation and is_ours(conversation)):
             return False
-        native = self._first_is_native(asked.model)
-        if native:
-            return True
+        whole = bool(previous or conversation or asked.asked.background)
+        native = self._native(asked.model)
+        if native is not None:
+            return native == "alone" or asked.kept or whole
         if previous:
             raise previous_not_found(previous)
         if conversation:
@@ -106,10 +110,19 @@ class ResponsesBackend:
             )
         return False
 
-    def _first_is_native(self, model: str) -> bool:
-        """Whether who is asked first for a model has this API itself. Raises ModelNotFound."""
+    def _native(self, model: str) -> Literal["first", "alone"] | None:
+        """Whether who is asked first for a model has this API itself; ``alone``: no other does.
+
+        Raises ModelNotFound, NoCredentials.
+        """
         if len(model) > LONGEST_MODEL:
-            return False  # which is told where every model's name is looked at
-        candidates = self._gateway.routes.path(model).candidates
-        upstream = candidates[0].upstream
-        return upstream.carrier is not None and upstream.offers(ENDPOINT)
+            return None  # which is told where every model's name is looked at
+        routes = self._gateway.routes
+        try:
+            upstream = routes.path(model).candidates[0].upstream
+        except (ModelNotFound, NoCredentials):
+            if not routes.endpoints.offered(RESPONSES):
+                raise
+            routes.endpoints.routes(RESPONSES).path(model)
+            return "alone"
+        return "first" if upstream.carrier is not None and upstream.offers(RESPONSES) else None
