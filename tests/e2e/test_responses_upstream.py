@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from support.access_tokens import jwt
-from support.gateway_process import gateway_process
+from support.gateway_process import Answer, gateway_process
 from support.responses_replies import call, custom_call, events, message, response, sse, thought
 from support.rig import Rig
 from support.scripted_backend import Play, Seen, json_play, scripted_backend
@@ -221,6 +222,107 @@ async def test_a_failure_after_content_is_told_and_nothing_follows(
     assert "error" in told[-1]
     assert answer.text.rstrip().endswith("}")
     assert len(posts(rig)) == 1
+
+
+# -- through the door of its own dialect -----------------------------------------------------
+
+SEALED: Final = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA-elsewhere"}
+MINE: Final = {"type": "message", "role": "user", "content": "Go on."}
+NOT_MINE: Final = {
+    "error": {
+        "message": "The encrypted content gAAA... could not be verified.",
+        "type": "invalid_request_error",
+        "code": "invalid_encrypted_content",
+    }
+}
+
+
+async def respond(rig: Rig, body: dict[str, Any]) -> Answer:
+    text = json.dumps({"store": False, **body}, separators=(", ", ":"))
+    return await rig.fetch("/v1/responses", method="POST", body=text)
+
+
+def particular(output: list[Any]) -> Any:
+    """A server that takes nothing that was sealed elsewhere."""
+
+    def play(seen: Seen) -> Play:
+        if "gAAA-elsewhere" in seen.body.decode():
+            return json_play(NOT_MINE, 400)
+        played: Play = answers(output)(seen)
+        return played
+
+    return play
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_another_has_sealed_is_asked_without_once(
+    rig: Rig, script: OpenScript, stream: bool
+) -> None:
+    """Trap 52, relayed: every other item keeps its bytes, and the reply is the server's own."""
+    script.play(particular([message("Gone on.")]))
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "p", "input": "x"}
+    output = {"type": "custom_tool_call_output", "call_id": "c", "output": "y"}
+    answer = await respond(
+        rig, {"model": "gpt-x", "input": [MINE, SEALED, call, output], "stream": stream}
+    )
+    assert answer.status == 200, answer.text
+    assert "resp_1" in answer.text
+    assert "Gone on." in answer.text
+    first, second = posts(rig)
+    assert first.json["input"] == [MINE, SEALED, call, output]
+    assert second.json == {**first.json, "input": [MINE, call, output]}
+    assert second.token == "sk-vendor"
+
+
+async def test_an_answer_that_is_collected_is_asked_without_once_too(
+    rig: Rig, script: OpenScript
+) -> None:
+    """Trap 52, translated; the next turn is asked without it at once."""
+
+    def play(seen: Seen) -> Play:
+        if "gAAA-elsewhere" in seen.body.decode():
+            return json_play(NOT_MINE, 400)
+        return Play(pieces=sse(events([message("Gone on.")])))
+
+    script.play(play)
+    for asked in (2, 1):
+        rig.backend.seen.clear()
+        answer = await respond(rig, {"model": "odd", "input": [MINE, SEALED, MINE]})
+        assert answer.status == 200, answer.text
+        [said] = answer.json["output"]
+        assert said["content"][0]["text"] == "Gone on."
+        assert len(posts(rig)) == asked
+    assert [item["type"] for item in posts(rig)[0].json["input"]] == ["message", "message"]
+
+
+async def test_it_is_not_asked_a_third_time(rig: Rig, script: OpenScript) -> None:
+    """Trap 52: what is refused without it, too, is the client's to hear."""
+    script.play(json_play(NOT_MINE, 400))
+    answer = await respond(rig, {"model": "gpt-x", "input": [MINE, SEALED]})
+    assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_encrypted_content")
+    assert len(posts(rig)) == 2
+    rig.backend.seen.clear()
+    answer = await respond(rig, {"model": "gpt-x", "input": [MINE]})
+    assert answer.status == 400
+    assert len(posts(rig)) == 1
+
+
+async def test_a_relayed_request_keeps_its_bytes_and_its_session(
+    rig: Rig, script: OpenScript
+) -> None:
+    """What nobody here knows goes through; the client's key does not."""
+    script.play(answers([message("Hi.")]))
+    body = '{"model": "gpt-x", "store": false, "input": [ {"type":"new_item"} ], "new": 1.0e2}'
+    headers = {"session-id": "s-1", "authorization": "Bearer anything", "x-codex-x": "y"}
+    answer = await rig.fetch("/v1/responses", method="POST", body=body, headers=headers)
+    assert answer.status == 200, answer.text
+    [seen] = posts(rig)
+    assert seen.body.decode() == body
+    assert (seen.token, seen.headers["session-id"], seen.headers["x-codex-x"]) == (
+        "sk-vendor",
+        "s-1",
+        "y",
+    )
 
 
 async def test_its_models_are_listed(rig: Rig) -> None:

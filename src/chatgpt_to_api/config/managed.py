@@ -103,7 +103,7 @@ def read_upstream(
         for field in table.keys() & ELSEWHERE.keys():
             reading.problems.append(Problem(f"upstreams.{name}.{field}", ELSEWHERE[field]))
         if upstream.kind == "local":
-            what = "expected conversation or openai; EMBEDDED_MODEL switches the embedded model"
+            what = "expected any other kind; EMBEDDED_MODEL switches the embedded model"
             reading.problems.append(Problem(f"upstreams.{name}.kind", what))
         elif not reading.problems:
             upstream = with_address(reading, name, upstream, server)

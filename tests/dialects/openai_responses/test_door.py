@@ -446,6 +446,13 @@ def test_needs_are_told_without_translating() -> None:
     assert not ask().may_need("tools")
     assert ask(max_output_tokens=3).may_need("max_tokens")
     assert not ask(max_output_tokens=3).may_need("stop")
+    custom = {"type": "custom", "name": "p"}
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "p", "input": "x"}
+    assert ask(tools=[custom]).may_need("freeform")
+    assert ask(tools=[{"type": "namespace", "name": "n", "tools": [custom]}]).may_need("freeform")
+    assert ask([call]).may_need("freeform")
+    assert ask([{"type": "additional_tools", "tools": [custom]}]).may_need("freeform")
+    assert not ask(items, tools=[function("f")]).may_need("freeform")
     assert ask("x" * 500).needs().tokens >= 100
 
 

@@ -81,6 +81,9 @@ def may_need(asked: ResponsesRequest, items: Sequence[tuple[Raw, str]], feature:
         case "tools":
             given = bool(asked.tools) or present(asked.tool_choice)
             return given or any(_holder(raw).type in _OF_CALLS for raw, _ in items)
+        case "freeform":
+            everything = (*(asked.tools or ()), *(raw for raw, _ in items))
+            return any(b'"custom' in bytes(raw) for raw in everything)
         case "json":
             return asked.text is not None and present(asked.text.format)
         case "max_tokens":
