@@ -55,7 +55,7 @@ class Play:
             elif step == "tidy":
                 await asyncio.shield(asyncio.sleep(0))
             else:
-                waits = loop.create_future() if step == "future" else Pause(loop)
+                waits = loop.create_future() if step == "future" else Pause()
                 if step == "ended pause":
                     assert isinstance(waits, Pause)
                     waits.end()
@@ -175,7 +175,7 @@ async def paused(
 ) -> AsyncIterator[tuple[Work, Pause]]:
     """A coroutine by hand that waits on a pause."""
     loop = asyncio.get_running_loop()
-    pause = Pause(loop)
+    pause = Pause()
 
     async def wait() -> None:
         told.append(name())
@@ -222,7 +222,7 @@ async def test_one_cancelled_while_it_runs_hears_of_it_at_its_next_wait() -> Non
         work.cancel()
         told.append("still here")
         try:
-            await Pause(loop)
+            await Pause()
         except asyncio.CancelledError:
             told.append("cancelled")
             raise
@@ -254,7 +254,7 @@ async def test_what_needs_a_task_gets_one() -> None:
 @pytest.mark.parametrize("waits", [False, True])
 async def test_a_failure_reaches_whoever_ran_it(waits: bool) -> None:
     """By hand there is nobody else: it comes out of the call that let it go on."""
-    pause = Pause(asyncio.get_running_loop())
+    pause = Pause()
 
     async def fails() -> None:
         if waits:

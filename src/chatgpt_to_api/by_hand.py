@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from functools import partial
 from types import coroutine
 from typing import Any
 
@@ -21,22 +22,12 @@ class Pause:
     task this is a future like any other.
     """
 
-    __slots__ = (
-        "_asyncio_future_blocking",
-        "_cancelled",
-        "_context",
-        "_loop",
-        "_wake",
-        "over",
-        "work",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.over = False
-        self.work: Work | None = None
-        """Whose coroutine waits, where that is run by hand."""
-        self._wake: Callable[[Pause], object] | None = None
+    over = False
+    work: Work | None = None
+    """Whose coroutine waits, where that is run by hand."""
+    _asyncio_future_blocking = False
+    _wake: Callable[[], object] | None = None
+    _cancelled = False
 
     def __await__(self) -> Generator[Pause, None, None]:
         if not self.over:
@@ -51,30 +42,28 @@ class Pause:
         if self.work is not None:
             self.work.go_on()
         elif self._wake is not None:
-            self._loop.call_soon(self._wake, self, context=self._context)
+            self._wake()
 
     # What a task asks of a future
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the task that may wait."""
-        return self._loop
+        """The loop of the task that waits."""
+        return asyncio.get_running_loop()
 
     def add_done_callback(
         self, wake: Callable[[Pause], object], *, context: Context | None = None
     ) -> None:
         """A task waits from now on."""
-        self._cancelled = False
+        self._wake = partial(asyncio.get_running_loop().call_soon, wake, self, context=context)
         if self.over:
-            self._loop.call_soon(wake, self, context=context)
-        else:
-            self._wake, self._context = wake, context
+            self._wake()
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  # the task keeps the message
         """The waiting task is to be cancelled."""
         if self.over or self._wake is None:
             return False
         self._cancelled = self.over = True
-        self._loop.call_soon(self._wake, self, context=self._context)
+        self._wake()
         return True
 
     def result(self) -> None:

@@ -192,7 +192,7 @@ class ByHand:
         body = await exchange.body(100)
         if body != b"first":
             exchange.on_gone(exchange.work.cancel)
-            self.waits = Pause(asyncio.get_running_loop())
+            self.waits = Pause()
             self.begun.set()
             try:
                 await self.waits

@@ -134,9 +134,10 @@ class HttpExchange:
 
     def arrived(self, limit: int) -> bytes | None:
         """The whole body if it is there and no larger than ``limit``; None: ask for ``body``."""
-        if not self.complete or self.over or self._error is not None:
+        size = self._waiting_bytes
+        if self.over or not self.complete or self._error is not None or self._taken + size > limit:
             return None
-        return self._take() if self._taken + self._waiting_bytes <= limit else None
+        return self._take()
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge, ClientGone, or what is wrong with its framing."""
@@ -381,14 +382,13 @@ class HttpExchange:
         """Send a reply whose body is known whole, with more headers than it brings."""
         if self.over:
             return
-        body = reply.body
-        head, _ = self._begin(reply.status, (*reply.headers, *more))
-        if reply.status in BODILESS:
+        body, status = reply.body, reply.status
+        head, _ = self._begin(status, (*reply.headers, *more))
+        if status in BODILESS:
             whole = head + self._head_end()
-        elif self.head.method == "HEAD":
-            whole = b"%bcontent-length: %d\r\n%b" % (head, len(body), self._head_end())
         else:
-            whole = b"%bcontent-length: %d\r\n%b%b" % (head, len(body), self._head_end(), body)
+            shown = b"" if self.head.method == "HEAD" else body
+            whole = b"%bcontent-length: %d\r\n%b%b" % (head, len(body), self._head_end(), shown)
         self._connection.transport.write(whole)
         self._end()
         self._connection.finished(self)

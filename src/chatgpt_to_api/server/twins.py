@@ -36,7 +36,16 @@ class Twin:
     a body is stands in the exchange. ``admission`` is what the front has decided about this head.
     """
 
-    __slots__ = ("_after", "_before", "admission", "fields", "head", "target")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_rest",
+        "_start",
+        "admission",
+        "fields",
+        "head",
+        "target",
+    )
 
     def __init__(
         self,
@@ -47,7 +56,9 @@ class Twin:
         target: bytes,
     ) -> None:
         self._before = before
+        self._start = len(before)
         self._after = after
+        self._rest = len(after)
         self.head = head
         self.fields = fields
         self.target = target
@@ -55,19 +66,15 @@ class Twin:
 
     def body(self, data: bytes) -> bytes | None:
         """Return the body, if ``data`` is exactly one whole request with this head; else None."""
-        before = self._before
-        if not data.startswith(before):
+        if not data.startswith(self._before):
             return None
-        start = len(before)
+        start = self._start
         end = data.find(b"\r", start, start + _DIGITS)
-        after = self._after
-        if end < 0 or not data.startswith(after, end):
+        if end < 0 or not data.startswith(self._after, end):
             return None
         digits = data[start:end]
-        begin = end + len(after)
-        if not digits.isdigit() or int(digits) != len(data) - begin:
-            return None
-        return data[begin:]
+        body = data[end + self._rest :]
+        return body if digits.isdigit() and int(digits) == len(body) else None
 
 
 def remember(

@@ -86,7 +86,9 @@ class HttpClient:
         now = self._time()
         if deadline <= now:
             raise _too_late(site)
-        connection = site.take()
+        # The one used last is the least likely to be closed. One that is closing at this very
+        # moment loses what is written to it, and counts as stale.
+        connection = site.idle.pop() if site.idle else None
         reused = connection is not None
         while True:
             if connection is None:
@@ -276,13 +278,6 @@ class _Site:
             self.heads = HeadWriter(b"http://" + authority, own)
         else:
             self.heads = HeadWriter(b"", host_line)
-
-    def take(self) -> Connection | None:
-        """Return the connection used last, which is the least likely to be closed; None if none.
-
-        One that is closing at this very moment loses what is written to it, and counts as stale.
-        """
-        return self.idle.pop() if self.idle else None
 
     def abandon(self, connection: Connection) -> None:
         """Drop a connection that did not come about, however far it got.

@@ -76,7 +76,7 @@ class Reply:
         self.deadline = deadline
         self.since = now
         """Loop time since when ``waiter`` has heard nothing; means nothing while that is None."""
-        self.waiter: Pause | None = Pause(loop)
+        self.waiter: Pause | None = Pause()
         """Somebody waits: at first for the head, later for more of the body."""
         self.parts: list[bytes] = []
         self.headed = False
@@ -115,7 +115,7 @@ class Reply:
                 continue
             self.since = self.loop.time()
             self.sink = sink
-            self.waiter = waiter = Pause(self.loop)
+            self.waiter = waiter = Pause()
             try:
                 await waiter
             except asyncio.CancelledError:
@@ -173,8 +173,10 @@ class Reply:
         """The last byte has come."""
         self.carrier = None
         self.ended = not self.closed
-        if self.waiter is not None:
-            self.wake()
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            waiter.end()
 
     def fail(self, error: TransportError) -> None:
         """The connection is lost."""
@@ -201,7 +203,7 @@ class Reply:
             if self.waiter is not None:
                 raise RuntimeError("another task is reading this reply")
             self.since = self.loop.time()
-            self.waiter = waiter = Pause(self.loop)
+            self.waiter = waiter = Pause()
             try:
                 await waiter
             except asyncio.CancelledError:

@@ -27,7 +27,7 @@ def header(headers: Iterable[Header], name: bytes) -> bytes | None:
     return None
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Scheme, host and port that a connection goes to."""
 
     scheme: str

@@ -171,7 +171,10 @@ class ReplyScanner:
         if present(chunk.error):
             return complaint(chunk.error)
         self.model = self.model or chunk.model or ""
-        self._committed = any(_says_something(choice) for choice in chunk.choices or ())
+        for choice in chunk.choices or ():
+            if _says_something(choice):
+                self._committed = True
+                break
         return None
 
     def _error(self, block: bytes) -> tuple[int, UpstreamFault] | None:
@@ -261,7 +264,10 @@ def _says_something(choice: SpokenChoice) -> bool:
     if choice.finish_reason or choice.text:
         return True
     delta: dict[str, Any] = choice.delta or choice.message or {}
-    return any(value not in (None, "", [], {}) for key, value in delta.items() if key != "role")
+    for key, value in delta.items():  # noqa: SIM110  # a generator costs more than the rest
+        if key != "role" and value not in (None, "", [], {}):
+            return True
+    return False
 
 
 def _event(block: bytes, start: int, end: int) -> SseEvent | None:
