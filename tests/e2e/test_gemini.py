@@ -472,3 +472,42 @@ def test_when_to_come_back_is_told(standing: Standing) -> None:
     answer = standing.chat("answer with status 429 in 40 s")
     assert answer.status == 429
     assert 35 <= int(answer.headers["retry-after"]) <= 40
+
+
+# -- lists -----------------------------------------------------------------------------------------
+
+
+def test_models_are_listed_in_the_clients_shape(standing: Standing) -> None:
+    """A page at a time, with the names that route, and one by itself."""
+    at = {"x-goog-api-key": CLIENT_KEY}
+    found: list[str] = []
+    token = ""
+    while True:
+        page = standing.gateway.fetch(
+            f"/v1beta/models?pageSize=2&pageToken={token}", headers=at
+        ).json
+        assert len(page["models"]) <= 2
+        found += (model["name"] for model in page["models"])
+        token = page.get("nextPageToken", "")
+        if not token:
+            break
+    assert "models/nick" in found
+    assert len(set(found)) == len(found)
+    shown = standing.gateway.fetch("/v1beta/models/gemini-2.5-flash", headers=at)
+    assert shown.json["name"] == "models/gemini-2.5-flash"
+    assert "generateContent" in shown.json["supportedGenerationMethods"]
+    by_query = standing.gateway.fetch(f"/v1beta/models?key={CLIENT_KEY}")
+    assert by_query.status == 200
+    for path in ("/v1beta/models", "/v1beta/models/gemini-2.5-flash"):
+        assert standing.gateway.fetch(path).json["error"]["status"] == "UNAUTHENTICATED"
+    bad = standing.gateway.fetch("/v1beta/models?pageToken=x", headers=at)
+    assert bad.json["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_a_method_that_is_not_served_is_named(standing: Standing) -> None:
+    """So is a wrong HTTP method at one that is."""
+    answer = standing.ask("gemini-2.5-flash", "Hi", method="batchEmbedContents")
+    assert (answer.status, answer.json["error"]["status"]) == (404, "NOT_FOUND")
+    assert "batchEmbedContents" in answer.json["error"]["message"]
+    wrong = standing.gateway.fetch("/v1beta/models/gemini-2.5-flash:generateContent")
+    assert (wrong.status, wrong.json["error"]["code"]) == (405, 405)

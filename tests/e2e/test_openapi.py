@@ -19,6 +19,7 @@ from chatgpt_to_api.admin.settings import SettingsApi
 from chatgpt_to_api.admin.upstreams import UpstreamApi
 from chatgpt_to_api.openapi.document import document
 from chatgpt_to_api.server.conversation_site import ConversationSite
+from chatgpt_to_api.server.gemini_site import GeminiSite
 from chatgpt_to_api.server.ollama_site import OllamaSite
 from chatgpt_to_api.server.responses_site import ResponsesSite
 from chatgpt_to_api.server.site import Site
@@ -85,6 +86,7 @@ def test_every_route_is_described_and_nothing_else_but_doors_is() -> None:
     admin = admin_routes()
     routes = [
         *Site.routes(object.__new__(Site)),
+        *GeminiSite.routes(object.__new__(GeminiSite)),
         *admin,
         *ConversationSite.routes(object.__new__(ConversationSite)),
         *ResponsesSite.routes(object.__new__(ResponsesSite)),

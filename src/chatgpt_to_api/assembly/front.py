@@ -31,6 +31,7 @@ from chatgpt_to_api.server.app import build_asgi, claimed
 from chatgpt_to_api.server.conversation_site import ConversationSite
 from chatgpt_to_api.server.doors import Bearer, Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.front import ProveAdmin, ServerFront
+from chatgpt_to_api.server.gemini_site import GeminiSite
 from chatgpt_to_api.server.keys import ClientKeys
 from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.ollama_site import OllamaSite
@@ -104,6 +105,7 @@ def open_front(
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
     of_responses = ResponsesSite(answering, gatekeeper, max_body=server.max_body).routes()
     lists = OllamaSite(overview, gatekeeper).routes()
+    lists += GeminiSite(overview, gatekeeper).routes()
     programs = [*site.routes(), *admin, *lists, *siblings.routes(), *of_responses]
     has_program, is_of_responses = claimed(programs), claimed(of_responses)
 

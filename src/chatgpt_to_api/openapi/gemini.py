@@ -8,7 +8,7 @@ from chatgpt_to_api.dialects.gemini.messages import (
     GenerateContentRequest,
     GenerateContentResponse,
 )
-from chatgpt_to_api.openapi.openai import BUSY_ERRORS, CALLER, QUESTION_ERRORS
+from chatgpt_to_api.openapi.openai import BUSY_ERRORS, CALLER, CALLER_ERRORS, QUESTION_ERRORS
 from chatgpt_to_api.openapi.parts import (
     INTEGER,
     STRING,
@@ -17,6 +17,7 @@ from chatgpt_to_api.openapi.parts import (
     array,
     in_path,
     in_query,
+    json,
     record,
     ref,
 )
@@ -37,7 +38,20 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     error = record(
         {"code": INTEGER, "message": STRING, "status": STRING}, details=array({"type": "object"})
     )
-    return {ERROR: record({"error": error})}
+    model = record(
+        {
+            "name": STRING,
+            "version": STRING,
+            "displayName": STRING,
+            "supportedGenerationMethods": array(STRING),
+        },
+        inputTokenLimit=INTEGER,
+    )
+    return {
+        ERROR: record({"error": error}),
+        "GeminiModel": model,
+        "GeminiModels": record({"models": array(ref("GeminiModel"))}, nextPageToken=STRING),
+    }
 
 
 def paths() -> dict[str, dict[str, Operation]]:
@@ -45,7 +59,7 @@ def paths() -> dict[str, dict[str, Operation]]:
     answer = ref("GenerateContentResponse")
     whole = {"application/json": answer}
     streamed = {"text/event-stream": STRING, "application/json": array(answer)}
-    return {
+    questions = {
         path: {"post": operation}
         for prefix in ("/v1beta", "/v1")
         for path, operation in (
@@ -56,6 +70,31 @@ def paths() -> dict[str, dict[str, Operation]]:
             ),
         )
     }
+    page = (
+        in_query("pageSize", "Most models of a page.", {"type": "integer", "maximum": 1000}),
+        in_query("pageToken", "What the page before gave."),
+    )
+    lists = {
+        "/v1beta/models": {
+            "get": _page("List the models", "GeminiModels", (400,), *page),
+        },
+        "/v1beta/models/{model}": {
+            "get": _page("Show a model", "GeminiModel", (404, 503), _MODEL),
+        },
+    }
+    return {**questions, **lists}
+
+
+def _page(summary: str, shown: str, errors: tuple[int, ...], *parameters: Schema) -> Operation:
+    return Operation(
+        summary=summary,
+        tag=TAG,
+        replies={"200": json(ref(shown), "Done.")},
+        errors=(*CALLER_ERRORS, *errors),
+        error=ERROR,
+        parameters=parameters,
+        security=KEYS,
+    )
 
 
 def _question(summary: str, answer: dict[str, Schema], *parameters: Schema) -> Operation:

@@ -92,7 +92,7 @@ def model_entry(
     return entry
 
 
-def page_of(entries: Sequence[dict[str, Any]], size: int, token: str) -> dict[str, Any]:
+def page_of(entries: Sequence[object], size: int, token: str) -> dict[str, Any]:
     """Return one page; ``token`` is the ``nextPageToken`` of the page before, "" for the first.
 
     Raises ValueError for a token that is none.
