@@ -214,6 +214,8 @@ def _function(function: Mapping[str, Any], where: str) -> None:
     if not fits or len(name) > 64 or not all(c.isalnum() or c in "_.:-" for c in name):
         raise Refused(400, f"* GenerateContentRequest.{where}.name: Invalid function name.")
     if "parameters" in function:
+        if not function["parameters"].get("properties"):
+            raise Refused(400, f"{where}.parameters.properties: should be non-empty")
         schema(function["parameters"], f"{where}.parameters")
 
 
@@ -227,8 +229,6 @@ def schema(value: Mapping[str, Any], where: str) -> None:
         raise Refused(400, f"Invalid value at '{where}.type', {kind!r}")
     if not all(isinstance(option, str) and option for option in value.get("enum", ())):
         raise Refused(400, f"Invalid value at '{where}.enum'")
-    if kind == "OBJECT" and not value.get("properties"):
-        raise Refused(400, f"{where}.properties: should be non-empty for OBJECT type")
     if kind == "ARRAY" and "items" not in value:
         raise Refused(400, f"* GenerateContentRequest.{where}.items: missing field.")
     for name in value.get("required", ()):

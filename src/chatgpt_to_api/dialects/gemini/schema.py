@@ -65,6 +65,9 @@ _HANDLED: Final = frozenset(
         *_KEPT,
     }
 )
+_NEVER: Final = object()
+_USUAL: Final = {"additionalProperties": True, "uniqueItems": False}
+"""What these keywords say where they are not there."""
 _FORMATS: Final[Mapping[str, frozenset[str]]] = {
     "STRING": frozenset({"date-time", "enum"}),
     "NUMBER": frozenset({"float", "double"}),
@@ -87,6 +90,8 @@ _SPELLED: Final[Mapping[str, str]] = {
     "property_ordering": "propertyOrdering",
 }
 _ANY_OBJECT: Final = {"type": "OBJECT"}
+_ANYTHING: Final = ("STRING", "NUMBER", "BOOLEAN")
+"""What a value of no stated type may be here, where every value has to have one."""
 
 
 def own_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -111,7 +116,7 @@ class _Conversion:
             self.dropped["$ref"] = None
             return dict(_ANY_OBJECT)
         if not isinstance(schema, Mapping):  # true: anything; false is nothing anybody asks for
-            return {}
+            schema = {}
         reference = schema.get("$ref")
         if isinstance(reference, str):
             return self._referred(schema, reference, within)
@@ -186,8 +191,15 @@ class _Conversion:
         for name in ("anyOf", "oneOf"):
             if isinstance(schema.get(name), list):
                 made = self._alternatives(schema[name], made, within)
+        if "type" not in made and "anyOf" not in made:
+            made["anyOf"] = [{"type": kind} for kind in _ANYTHING]
+            self.dropped["type"] = None
         for name in schema:
-            if name not in _HANDLED and name not in _SILENT and schema[name] is not True:
+            if (
+                name not in _HANDLED
+                and name not in _SILENT
+                and schema[name] != _USUAL.get(name, _NEVER)
+            ):
                 self.dropped[name] = None
         return made
 
