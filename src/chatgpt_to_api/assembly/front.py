@@ -101,11 +101,12 @@ def open_front(
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     generate = DoorEntry(gemini_door.GenerateDoor(request_limits), gateway, key_in_query=True)
     of_models = {gemini_door.GENERATE: generate, gemini_door.STREAM: generate}
-    site = Site(overview, gatekeeper, _description)
+    of_gemini = GeminiSite(overview, gatekeeper)
+    site = Site(overview, gatekeeper, _description, [of_gemini])
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
     of_responses = ResponsesSite(answering, gatekeeper, max_body=server.max_body).routes()
     lists = OllamaSite(overview, gatekeeper).routes()
-    lists += GeminiSite(overview, gatekeeper).routes()
+    lists += of_gemini.routes()
     programs = [*site.routes(), *admin, *lists, *siblings.routes(), *of_responses]
     has_program, is_of_responses = claimed(programs), claimed(of_responses)
 

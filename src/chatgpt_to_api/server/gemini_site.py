@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from chatgpt_to_api.dialects.contract import Ability, ListedModel
@@ -70,6 +71,19 @@ class GeminiSite:
             _SHAPE.route("/v1beta/models", {"GET": self.models}),
             _SHAPE.route("/v1beta/models/{model:path}", {"GET": self.model, "POST": self.method}),
         ]
+
+    def expected_by(self, request: Request) -> bool:
+        """Whether a caller of ``/v1/models`` is a client of Gemini: its newest ask there."""
+        shown = request.headers
+        return "x-goog-api-key" in shown or "x-goog-api-client" in shown
+
+    async def shown_list(self, request: Request) -> Response:
+        """List the models, at a path that other dialects use too."""
+        return await _SHAPE.answer(request, self.models)
+
+    async def shown_model(self, request: Request) -> Response:
+        """Show the model that the path names."""
+        return await _SHAPE.answer(request, self.model)
 
     async def models(self, request: Request) -> object:
         """List the models, a page at a time."""

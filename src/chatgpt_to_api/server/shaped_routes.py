@@ -31,24 +31,30 @@ class Shape:
         """Return a route for every method; HEAD works wherever GET does."""
         allowed = ", ".join(handlers)
 
+        async def refuse(request: Request) -> object:
+            raise MethodNotAllowed(f"This takes {allowed}, not {request.method}.")
+
         async def endpoint(request: Request) -> Response:
             handler = handlers.get("GET" if request.method == "HEAD" else request.method)
-            try:
-                if handler is None:
-                    raise MethodNotAllowed(f"This takes {allowed}, not {request.method}.")
-                answer = await handler(request)
-                return _response(answer if isinstance(answer, HttpReply) else self._page(answer))
-            except GatewayError as error:
-                response = _response(self._failure(error))
-                if error.status == 401:
-                    response.headers["www-authenticate"] = "Bearer"
-                if handler is None:
-                    response.headers["allow"] = allowed
-                return response
-            except ClientDisconnect:
-                return Response(status_code=400)  # nobody is left to read it
+            response = await self.answer(request, handler or refuse)
+            if handler is None:
+                response.headers["allow"] = allowed
+            return response
 
         return Route(path, endpoint, methods=list(METHODS))
+
+    async def answer(self, request: Request, handler: Handler) -> Response:
+        """Return what a handler says, in this shape."""
+        try:
+            answer = await handler(request)
+            return _response(answer if isinstance(answer, HttpReply) else self._page(answer))
+        except GatewayError as error:
+            response = _response(self._failure(error))
+            if error.status == 401:
+                response.headers["www-authenticate"] = "Bearer"
+            return response
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is left to read it
 
 
 def _response(reply: HttpReply) -> Response:

@@ -77,13 +77,34 @@ class Overview(Protocol):
         ...
 
 
+class OtherLists(Protocol):
+    """The models as another dialect's clients list them, who ask for them at the same paths."""
+
+    def expected_by(self, request: Request) -> bool:
+        """Whether the caller is such a client."""
+        ...
+
+    async def shown_list(self, request: Request) -> Response:
+        """The models."""
+        ...
+
+    async def shown_model(self, request: Request) -> Response:
+        """The model that the path names."""
+        ...
+
+
 class Site:
     """The routes, as methods that share the gateway's overview and the gatekeeper."""
 
     def __init__(
-        self, overview: Overview, gatekeeper: Gatekeeper, description: Callable[[], Any]
+        self,
+        overview: Overview,
+        gatekeeper: Gatekeeper,
+        description: Callable[[], Any],
+        others: Sequence[OtherLists] = (),
     ) -> None:
         """``description`` makes the OpenAPI document; it is asked once, when first wanted."""
+        self._others = others
         self._overview = overview
         self._gatekeeper = gatekeeper
         self._describe = description
@@ -129,13 +150,19 @@ class Site:
         return Response(self._description, media_type="application/json")
 
     async def models(self, request: Request) -> Response:
-        """List the models in OpenAI's shape."""
+        """List the models in OpenAI's shape, or in its caller's."""
+        for other in self._others:
+            if other.expected_by(request):
+                return await other.shown_list(request)
         admitted(self._gatekeeper, request)
         cards = [_model(card) for card in self._overview.models()]
         return _json({"object": "list", "data": cards})
 
     async def model(self, request: Request) -> Response:
         """Show one model."""
+        for other in self._others:
+            if other.expected_by(request):
+                return await other.shown_model(request)
         admitted(self._gatekeeper, request)
         return _json(_model(self._overview.model_card(request.path_params["model"])))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -76,6 +77,19 @@ SCHEMA: Final = frozenset(
         "maximum",
     }
 )
+DECLARATION: Final = frozenset(
+    {
+        "name",
+        "description",
+        "behavior",
+        "parameters",
+        "parametersJsonSchema",
+        "response",
+        "responseJsonSchema",
+    }
+)
+VALUES: Final = ("args", "response", "parametersJsonSchema", "responseJsonSchema", "properties")
+"""What holds names that are somebody else's."""
 TYPES: Final = ("STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL")
 
 
@@ -111,6 +125,20 @@ def known(fields: Iterable[str], names: Iterable[str], where: str) -> None:
                 400,
                 f'Invalid JSON payload received. Unknown name "{name}"{at}: Cannot find field.',
             )
+
+
+def spelled(value: Any) -> Any:
+    """Put ``field_name`` right: the API takes both, but not in what is no field of its own."""
+    if isinstance(value, list):
+        return [spelled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        (name := re.sub(r"_([a-z])", lambda found: found[1].upper(), key)): (
+            inner if name in VALUES else spelled(inner)
+        )
+        for key, inner in value.items()
+    }
 
 
 def check(body: Mapping[str, Any], model: str) -> None:
@@ -175,8 +203,9 @@ def _answered(calls: list[Any], answers: list[Any]) -> None:
             "function call parts of the function call turn.",
         )
     for call, answer in zip(calls, answers, strict=True):
-        same = call["name"] == answer["name"] and call.get("id") == answer.get("id")
-        if not same:
+        # An id may be missing, as the vendor's own client leaves it out; it may not be another.
+        same = answer.get("id", call.get("id")) == call.get("id")
+        if not same or call["name"] != answer["name"]:
             raise Refused(400, "Function response does not match the function call in its place.")
 
 
@@ -208,7 +237,7 @@ def signature(name: str) -> str:
 
 
 def _function(function: Mapping[str, Any], where: str) -> None:
-    known(function, {"name", "description", "parameters", "parametersJsonSchema"}, where)
+    known(function, DECLARATION, where)
     name = function["name"]
     fits = name[:1].isalpha() or name[:1] == "_"
     if not fits or len(name) > 64 or not all(c.isalnum() or c in "_.:-" for c in name):
@@ -222,7 +251,7 @@ def _function(function: Mapping[str, Any], where: str) -> None:
 def schema(value: Mapping[str, Any], where: str) -> None:
     """Check a schema, and all that stands in it."""
     known(value, SCHEMA, where)
-    kind = value.get("type")
+    kind = value["type"].upper() if "type" in value else None  # the API takes both cases
     if kind is None and "anyOf" not in value:
         raise Refused(400, f"* GenerateContentRequest.{where}: type is not specified")
     if kind is not None and kind not in TYPES:

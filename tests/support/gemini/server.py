@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from support.gemini.refusals import Refused, bad_key, check, known, signature
+from support.gemini.refusals import Refused, bad_key, check, known, signature, spelled
 from support.scripted_backend import Play, Seen, json_play
 
 KEY: Final = "AIzaVendorKeyOfThisGemini"
 MODELS: Final = ("gemini-2.5-flash", "gemini-3-flash")
 
 _PATH: Final = re.compile(r"/v1beta/models/([^:?]+):(\w+)(\?alt=sse)?")
-_CITIES: Final = re.compile(r"\b(?:in|and) ([A-Z]\w+)")
+_CITIES: Final = re.compile(r"\b(?:in|and) '?([A-Z]\w+)")
 
 
 class Gemini:
@@ -47,7 +47,7 @@ class Gemini:
         model, method, sse = found.groups()
         if model not in MODELS:
             raise Refused(404, f"models/{model} is not found for API version v1beta")
-        body = seen.json
+        body = spelled(seen.json)
         if method == "countTokens":
             return json_play(_count(body, model))
         check(body, model)
@@ -202,7 +202,7 @@ def _calls(body: Mapping[str, Any], model: str, prompt: str) -> list[dict[str, A
 
 
 def _instance(schema: Mapping[str, Any]) -> Any:
-    match schema.get("type"):
+    match schema.get("type", "").upper():
         case "OBJECT":
             return {name: _instance(inner) for name, inner in schema["properties"].items()}
         case "ARRAY":
