@@ -9,6 +9,8 @@ from starlette.routing import Route
 
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.dialects.anthropic import door as messages_door
+from chatgpt_to_api.dialects.anthropic.count import CountDoor
 from chatgpt_to_api.dialects.conversation import door as conversation_door
 from chatgpt_to_api.dialects.gemini import door as gemini_door
 from chatgpt_to_api.dialects.ollama import door as ollama_door
@@ -25,6 +27,7 @@ from chatgpt_to_api.gateway.loading import LoadingFirst
 from chatgpt_to_api.gateway.passthrough import Passthrough
 from chatgpt_to_api.gateway.responses import Responses
 from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
+from chatgpt_to_api.gateway.token_counts import TokenCounts
 from chatgpt_to_api.gateway.unsaved import UnsavedConversations
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.app import build_asgi, claimed
@@ -86,11 +89,18 @@ def open_front(
         bearer = Bearer.IDENTITY_OR_NOBODY
     most = settings.limits
     request_limits = RequestLimits(most.max_messages, most.max_tools, most.max_depth)
+    count_door = CountDoor(request_limits)
     entries = {
         "/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway),
         "/v1/completions": DoorEntry(completions_door.DOOR, gateway),
         "/v1/embeddings": DoorEntry(embeddings_door.DOOR, gateway),
         "/v1/responses": DoorEntry(responses_door.ResponsesDoor(request_limits), answering),
+        "/v1/messages": DoorEntry(
+            messages_door.MessagesDoor(request_limits), gateway, id_field=b"request-id"
+        ),
+        "/v1/messages/count_tokens": DoorEntry(
+            count_door, TokenCounts(gateway, count_door), id_field=b"request-id"
+        ),
     }
     ollama = LoadingFirst(gateway, max_body=server.max_body)
     entries["/api/chat"] = DoorEntry(ollama_door.OllamaChatDoor(request_limits), ollama)

@@ -16,6 +16,7 @@ BUDGETS: Final[Mapping[str, int]] = {
     "medium": 8192,
     "high": 24576,
     "xhigh": 32768,
+    "max": 32768,
 }
 """Effort → most tokens to think with."""
 

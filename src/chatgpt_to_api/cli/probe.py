@@ -20,6 +20,7 @@ from chatgpt_to_api import __version__
 from chatgpt_to_api.cli.output import plural
 from chatgpt_to_api.config.list_files import parse_proxies
 from chatgpt_to_api.config.settings import Kind, Settings, UpstreamSettings
+from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import ListsModels, UpstreamFault
 from chatgpt_to_api.dialects.conversation.faults import fault_of_reply
 from chatgpt_to_api.dialects.ollama.model_list import OllamaModels
@@ -253,6 +254,12 @@ _OPENAI: Final = _Vendor(
     "the one before /chat/completions, mostly ending in /v1",
 )
 _VENDORS: Final[Mapping[Kind, _Vendor]] = {
+    "anthropic": _Vendor(
+        MessagesUpstream,
+        "Anthropic's API",
+        "/v1/models",
+        "the URL before /v1/messages, such as https://api.anthropic.com",
+    ),
     "ollama": _Vendor(
         lambda url: OllamaModels(OllamaServer(url)),
         "Ollama's API",

@@ -14,8 +14,10 @@ from msgspec import Meta
 
 from chatgpt_to_api.wire.secret import Secret
 
-Kind: TypeAlias = Literal["conversation", "openai", "openai-responses", "gemini", "ollama", "local"]
-KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses", "gemini", "ollama")
+Kind: TypeAlias = Literal[
+    "conversation", "openai", "openai-responses", "anthropic", "gemini", "ollama", "local"
+]
+KEYED: Final[tuple[Kind, ...]] = ("openai", "openai-responses", "anthropic", "gemini", "ollama")
 """Kinds whose upstreams stand at an address and take API keys, each in its vendor's dialect."""
 Strategy: TypeAlias = Literal["priority", "weighted", "least_busy", "lowest_latency"]
 
@@ -359,6 +361,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         of_upstream(
             "conversation: the whole URL of POST …/conversation; openai: the URL before "
             "/chat/completions, mostly ending in /v1; openai-responses: the URL before /responses; "
+            "anthropic: the URL before /v1/messages; "
             "gemini: the URL before /models, mostly ending in /v1beta; "
             "ollama: the server's address, such as http://127.0.0.1:11434.",
             "conversation",
@@ -425,6 +428,14 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     include_usage: Annotated[
         bool, of_upstream("Ask for token counts at the end of a stream.", "openai", "local")
     ] = True
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        of_upstream(
+            "Longest answer to ask for where a client does not say it, tokens, because the API "
+            "must be told; without it what the model's name tells.",
+            "anthropic",
+        ),
+    ] = None
     fetch_images: Annotated[
         bool,
         of_upstream(

@@ -244,6 +244,14 @@ class Door(Protocol):
         ...
 
 
+class CountingDoor(Door, Protocol):
+    """Client side of an endpoint that tells how long a prompt is."""
+
+    def counted(self, tokens: int, how: str) -> HttpReply:
+        """The reply for a count of the gateway's own; ``how`` says how it came about."""
+        ...
+
+
 CredentialEffect: TypeAlias = Literal["none", "invalid", "cool", "backoff"]
 UpstreamEffect: TypeAlias = Literal["none", "cool", "count"]
 Retry: TypeAlias = Literal["never", "next_credential", "again", "next_candidate"]

@@ -11,6 +11,8 @@ from msgspec import structs
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.dialects.anthropic.count import CountUpstream
+from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.gemini.upstream import GeminiUpstream
@@ -64,6 +66,7 @@ _NEVER_ABSENT: Final[frozenset[Emulated]] = frozenset({"freeform", "n", "stop"})
 """What is seen to for every vendor's server whose dialect has it not."""
 
 _RESPONSES: Final = WITH_FREEFORM - {"n", "stop"}
+_ANTHROPIC: Final = CAPABILITIES - {"n"}
 
 _FIRST_EDITIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -263,6 +266,14 @@ def _upstream(
                 _keyed(name, upstream, proxies, generate),
                 relays=_relays(generate),
                 lists=generate,
+            )
+        case "anthropic":
+            messages = MessagesUpstream(upstream.base_url, longest=upstream.max_tokens)
+            return structs.replace(
+                _keyed(name, upstream, proxies, messages, _ANTHROPIC),
+                relays=_relays(messages, CountUpstream(upstream.base_url)),
+                lacks=messages.lacks,
+                lists=messages,
             )
         case "local":
             assert local is not None

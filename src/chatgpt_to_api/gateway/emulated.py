@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.emulation.features import Emulated
@@ -17,13 +19,17 @@ class Emulation:
 
     __slots__ = ("_demand", "_request", "ignored", "needs")
 
-    def __init__(self, request: ChatRequest, upstream: ConfiguredUpstream) -> None:
-        """Raise InvalidRequest for what this upstream cannot be asked, in whatever words."""
-        needs = needed(request, upstream.emulates, upstream.native)
+    def __init__(self, request: ChatRequest, upstream: ConfiguredUpstream, model: str) -> None:
+        """``model`` is the upstream's name for it.
+
+        Raise InvalidRequest for what this upstream cannot be asked, in whatever words.
+        """
+        needs = needed(request, upstream.emulates | upstream.lacks(request), upstream.native)
         self._request = request
         self.needs: frozenset[Emulated] = frozenset(needs)
         # Asked of the messages as they came: what is wrong with one is told by its true place.
-        names = list(upstream.codec.ignored(without(request, needs)))
+        asked = structs.replace(without(request, needs), model=model)
+        names = list(upstream.codec.ignored(asked))
         if "tools" in needs:
             names += untold(request)
         if request.stop and upstream.can("stop") == "absent":

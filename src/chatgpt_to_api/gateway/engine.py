@@ -99,20 +99,20 @@ class Gateway:
         self.limits = limits
         self.ids = ids
         self.wall = wall
-        self._on_record = on_record
+        self.on_record = on_record
         self.keeper = Keeper(loop, hold=limits.hold, keep_alive=limits.keep_alive)
         self.loop = loop
         self.hider = Hider(loop, pool, client, limits)
         self.origins = Origins(loop.time)
         self._continuing = Continuing(loop, self.hider.submit)
-        self._max_body = max_body
+        self.max_body = max_body
         self._pictures: Pictures | None = None
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
         self.balance = Balance(pool.load, loop.time, self._rng)
 
     def serve(self, exchange: Exchange, door: Door, caller: Caller) -> Awaitable[None]:
         """Answer one request that comes as bytes. Every error is rendered by the door."""
-        body = exchange.arrived(self._max_body)
+        body = exchange.arrived(self.max_body)
         if body is None:
             return self._serve_arriving(exchange, door, caller)
         try:
@@ -123,7 +123,7 @@ class Gateway:
 
     async def _serve_arriving(self, exchange: Exchange, door: Door, caller: Caller) -> None:
         try:
-            asked = door.ask(exchange.head, await exchange.body(self._max_body))
+            asked = door.ask(exchange.head, await exchange.body(self.max_body))
         except ClientGone:
             return
         except GatewayError as error:
@@ -212,7 +212,7 @@ class Gateway:
             if record.usage is None:
                 record.usage = question.usage()
             record.seconds = self.loop.time() - now
-            self._on_record(record)
+            self.on_record(record)
 
     def stamp(self, since: float) -> Stamp:
         """Return a fresh identity for the reply to a request that came at loop time ``since``."""

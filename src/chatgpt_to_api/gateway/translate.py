@@ -45,7 +45,7 @@ async def translate(
     """
     upstream = candidate.upstream
     request = gateway.origins.fitting(question.request(part.choice), upstream.name)
-    emulation = Emulation(request, upstream)
+    emulation = Emulation(request, upstream, candidate.model)
     ignored = (*question.asked.untranslated, *emulation.ignored)
     question.delivery.note_parameters(ignored, question.emulated(emulation.needs))
     chat = gateway.continued(question, part, candidate)
@@ -122,6 +122,8 @@ class _Call:
         self._left = gateway.limits.max_continuations
         self._decoder: ReplyDecoder | None = None
         self._count: Count | None = None
+        self._tells = False
+        """Whether the client is to hear at the beginning how long its prompt is."""
         self._whole = False
         self.emulation = emulation
         self._counts: Callable[[str], int] = len  # until a table is loaded, where one is needed
@@ -188,8 +190,10 @@ class _Call:
         request = self._question.request(self._part.choice)
         if "max_tokens" in self.emulation.needs:
             self._counts = (await token_tables.ensure(request.model)).count
-        if self._candidate.upstream.counts_tokens:
-            self._count = await start_count(self.emulation.asked(request))
+        if self._candidate.upstream.counts_tokens or request.counts_first:
+            asked = self.emulation.asked(request)
+            self._count = await start_count(asked, self._candidate.model)
+            self._tells = request.counts_first
         self._emulated = self._new_pipeline()
 
     def _new_pipeline(self, spent: Usage | None = None) -> Pipeline | None:
@@ -246,6 +250,8 @@ class _Call:
                 await question.exchange.drain()
 
     def _take(self, events: Sequence[ChatEvent]) -> None:
+        if self._tells and self._count is not None:
+            events = [self._count.told(event) for event in events]
         if self._emulated is not None:
             events = self._emulated.feed(events)
         elif self._count is not None:
@@ -312,6 +318,7 @@ class _Call:
         """Report what was counted and where it was said, also of an answer that was cut."""
         if self._chat is not None and self._conversation_id:
             self._chat.used(self.lease.credential.id, self._conversation_id)
-        if self._count is not None and self._part.said:
+        reported = self._part.usage is not None and not self._candidate.upstream.counts_tokens
+        if self._count is not None and self._part.said and not reported:
             usage = self._count.usage("counted" if self._whole else "partial")
             self._part.take([UsageReported(usage)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from chatgpt_to_api.chat.needs import Need
+from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.config.settings import KEYED, Kind
 from chatgpt_to_api.dialects.contract import (
     ListsModels,
@@ -42,6 +43,11 @@ NEEDS: Final[frozenset[Need]] = frozenset(("tools", "json", "images", "audio", "
 """The capabilities whose lack changes an answer's meaning: without them nobody is asked."""
 
 
+def untold_stop(request: ChatRequest) -> Set[Emulated]:
+    """Most servers do not say which stop string ended an answer; a client that is told needs it."""
+    return frozenset({"stop"}) if request.names_stop and request.stop else frozenset()
+
+
 Hiding: TypeAlias = Literal["never", "after_use", "on_expiry"]
 
 
@@ -67,6 +73,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     one for every endpoint that has no dialect here, ``vectors`` one for embeddings that were asked
     for in another dialect. ``native`` is what it does by itself,
     ``emulates`` what the gateway does in its place; what is in neither is absent.
+    ``lacks`` names what else has to be emulated for one request, because its dialect cannot say it.
     ``context_length`` is that of all its models, tokens, where it is known beforehand.
     ``counts_tokens``: the upstream reports no usage, so the gateway counts. ``lists`` reads
     its own model list, where it has one. ``ready`` waits, until a loop time, for an
@@ -95,6 +102,7 @@ class ConfiguredUpstream(msgspec.Struct, frozen=True, kw_only=True):
     proxy: Proxy | None = None
     native: frozenset[Capability] = CAPABILITIES
     emulates: frozenset[Emulated] = frozenset()
+    lacks: Callable[[ChatRequest], Set[Emulated]] = untold_stop
     counts_tokens: bool = False
     lists: ListsModels | None = None
     include_usage: bool = True

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from chatgpt_to_api import __version__
-from chatgpt_to_api.openapi import admin, conversation, gemini, managed, ollama, openai, responses
+from chatgpt_to_api.openapi import (
+    admin,
+    anthropic,
+    conversation,
+    gemini,
+    managed,
+    ollama,
+    openai,
+    responses,
+)
 from chatgpt_to_api.openapi.parts import INTEGER, STRING, Schema, nullable, record
 from chatgpt_to_api.openapi.structs import Structs
 
@@ -13,7 +22,7 @@ from chatgpt_to_api.openapi.structs import Structs
 def document() -> dict[str, Any]:
     """Return the description of every route, as a JSON value."""
     structs = Structs()
-    pages = (openai, responses, gemini, ollama, conversation, admin, managed)
+    pages = (openai, responses, anthropic, gemini, ollama, conversation, admin, managed)
     schemas: dict[str, Schema] = {"Error": _error()}
     for page in pages:
         schemas |= page.schemas(structs)

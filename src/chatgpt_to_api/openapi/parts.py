@@ -34,6 +34,7 @@ _MEANINGS: Final = {
     502: "The upstream failed.",
     503: "Nothing can answer now.",
     504: "The upstream did not answer in time.",
+    529: "Everything is overloaded or out of service.",
 }
 
 NOTHING: Final = ""

@@ -16,7 +16,7 @@ from chatgpt_to_api.server.origins import AllowedOrigins, same_origin
 from chatgpt_to_api.wire.http import Header
 
 EXPOSED: Final = (
-    b"x-request-id, retry-after, x-ignored-parameters, x-conversation, "
+    b"x-request-id, request-id, retry-after, x-ignored-parameters, x-conversation, "
     b"x-upstream, x-upstream-model, x-attempts"
 )
 METHODS: Final = b"GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS"

@@ -42,13 +42,15 @@ class Bearer(Enum):
 class DoorEntry(msgspec.Struct, frozen=True):
     """One path's door, what answers there, and what a bearer means.
 
-    ``key_in_query``: the dialect's clients may show their key as ``?key=``.
+    ``key_in_query``: the dialect's clients may show their key as ``?key=``. ``id_field`` is a
+    header besides ``x-request-id`` in which the dialect's clients look for the request's id.
     """
 
     door: Door
     serving: Serving
     bearer: Bearer = Bearer.KEY
     key_in_query: bool = False
+    id_field: bytes = b""
 
 
 class Beyond(msgspec.Struct, frozen=True):

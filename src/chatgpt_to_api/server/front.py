@@ -63,6 +63,8 @@ class ServerFront:
         if known is not None and known.epoch is self._gatekeeper.keys.epoch:
             entry, caller, _ = known
             exchange.failure = entry.door.failure
+            if entry.id_field:
+                _name_id(exchange, entry.id_field)
             return entry.serving.serve(exchange, entry.door, caller)
         return self._consider(exchange)
 
@@ -72,6 +74,8 @@ class ServerFront:
         entry = self._doors.direct(exchange.target) or self._doors.find(exchange.head.path)
         if b"origin" in fields and (entry or self._doors.is_api(exchange.head.path)):
             exchange.extra = self._cors.lines(fields[b"origin"], fields.get(b"host"))
+        if entry is not None and entry.id_field:
+            _name_id(exchange, entry.id_field)
         if exchange.refusal is not None:
             return _refuse(exchange, exchange.refusal)
         if entry is None:
@@ -141,6 +145,10 @@ class ServerFront:
             )
             return _refuse(exchange, error)
         return _send(exchange, HttpReply(204, self._cors.preflight(fields), b""))
+
+
+def _name_id(exchange: HttpExchange, field: bytes) -> None:
+    exchange.extra += b"%b: %b\r\n" % (field, exchange.request_id.encode())
 
 
 async def _send(exchange: HttpExchange, reply: HttpReply) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -39,6 +41,7 @@ class ToolCalls:
         "_id",
         "_index",
         "_name",
+        "_names",
         "_opaque",
         "_reply",
         "_tracker",
@@ -46,7 +49,15 @@ class ToolCalls:
         "count",
     )
 
-    def __init__(self, tracker: BlockTracker, reply: str, choice: int) -> None:
+    def __init__(
+        self,
+        tracker: BlockTracker,
+        reply: str,
+        choice: int,
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``names``: what tools are really called whose names the server would refuse."""
+        self._names = names
         self._tracker = tracker
         self._reply = reply
         self._choice = choice
@@ -136,7 +147,7 @@ class ToolCalls:
         self._name = name
         call_id = self._id or self._made_up_id()
         events = self._tracker.tool_call(
-            call_id, name, freeform=self._freeform, opaque=self._opaque
+            call_id, self._names.get(name, name), freeform=self._freeform, opaque=self._opaque
         )
         return events + self._tracker.arguments(waiting)
 

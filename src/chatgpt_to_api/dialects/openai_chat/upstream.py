@@ -12,6 +12,12 @@ from chatgpt_to_api.dialects.openai.scanner import ReplyScanner
 from chatgpt_to_api.dialects.openai.server import OpenAIServer
 from chatgpt_to_api.dialects.openai.whole import read_whole
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
+from chatgpt_to_api.dialects.openai_chat.plain import (
+    check_files,
+    in_plain_words,
+    own_names,
+    unsaid,
+)
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import (
     fixed_sampling,
@@ -37,19 +43,24 @@ class ChatUpstream:
         self._include_usage = include_usage
 
     def ignored(self, request: ChatRequest) -> tuple[str, ...]:
-        """Name what a model that thinks refuses, and what other dialects have that this has not."""
-        return (*fixed_sampling(request), *foreign_names(request))
+        """Name what a model that thinks refuses, and what other dialects have that this has not.
+
+        Raises InvalidRequest for a document that only its URL tells.
+        """
+        check_files(request)
+        names = (*fixed_sampling(request), *foreign_names(request))
+        return (*names, *(request.named(name) for name in unsaid(request, request.model)))
 
     def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:  # noqa: ARG002  # the contract's; this dialect puts no ids on the wire
         """Return the call that asks ``request`` of ``model``."""
         usage = self._include_usage or request.include_usage
-        body = request_object(request, model, include_usage=usage)
+        body = request_object(in_plain_words(request, model), model, include_usage=usage)
         data = msgspec.json.encode(body)
         return self._server.post_at(self._chat, data, access, stream=request.stream)
 
-    def decoder(self, request: ChatRequest, head: ReplyHead) -> ChatReplyDecoder:  # noqa: ARG002  # a reply tells its own shape
+    def decoder(self, request: ChatRequest, head: ReplyHead) -> ChatReplyDecoder:
         """Return a decoder for a 2xx reply, be it a stream, one object or an error."""
-        return ChatReplyDecoder(head)
+        return ChatReplyDecoder(head, own_names(request))
 
     def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
         """Return what a non-2xx reply means. ``now`` is Unix time in seconds."""

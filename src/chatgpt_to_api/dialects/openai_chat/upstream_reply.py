@@ -7,6 +7,8 @@ names, an end without ``[DONE]``, errors inside a 200, and replies that are no s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -105,8 +107,10 @@ class _Broken(Exception):
 class ChatReplyDecoder:
     """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
 
-    def __init__(self, head: ReplyHead) -> None:
+    def __init__(self, head: ReplyHead, names: Mapping[str, str] = MappingProxyType({})) -> None:
+        """``names``: what tools are really called whose names the server would refuse."""
         self._head = head
+        self._names = names
         self._shape: Shape | None = None
         self._splitter = SseSplitter()
         self._body: list[bytes] = []  # of a whole reply
@@ -312,7 +316,7 @@ class ChatReplyDecoder:
         if choice is None:
             if not 0 <= index < MAX_CHOICES:
                 raise _Broken(nonsense(f"The upstream sent a choice numbered {index}."))
-            choice = self._choices[index] = _Choice(index, self._reply_id)
+            choice = self._choices[index] = _Choice(index, self._reply_id, self._names)
         return choice
 
     def _done(self, events: list[ChatEvent]) -> None:
@@ -355,9 +359,10 @@ class ChatReplyDecoder:
 class _Choice:
     """One choice of the reply."""
 
-    __slots__ = ("_calls", "_index", "_reply", "tracker")
+    __slots__ = ("_calls", "_index", "_names", "_reply", "tracker")
 
-    def __init__(self, index: int, reply: str) -> None:
+    def __init__(self, index: int, reply: str, names: Mapping[str, str]) -> None:
+        self._names = names
         self._index = index
         self._reply = reply
         self._calls: ToolCalls | None = None
@@ -421,7 +426,7 @@ class _Choice:
 
     def _tool_calls(self) -> ToolCalls:
         if self._calls is None:
-            self._calls = ToolCalls(self.tracker, self._reply, self._index)
+            self._calls = ToolCalls(self.tracker, self._reply, self._index, self._names)
         return self._calls
 
     def _reason(self, delta: Delta, events: list[ChatEvent]) -> None:

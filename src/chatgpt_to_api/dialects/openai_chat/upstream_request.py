@@ -37,7 +37,8 @@ from chatgpt_to_api.dialects.openai.requests import SHARED_EXTRAS, thinks
 from chatgpt_to_api.dialects.openai_chat.extra_content import extra_content
 from chatgpt_to_api.dialects.openai_chat.messages import DIALECT
 
-_ALL_SHARED: Final = ("", DIALECT, "openai_completions")
+ALL_SHARED: Final = ("", DIALECT, "openai_completions")
+"""Dialects whose requests mean here what they mean there."""
 _SOME_SHARED: Final = ("openai_responses",)
 _SAMPLING: Final = (
     "temperature",
@@ -63,7 +64,7 @@ def foreign_names(request: ChatRequest) -> tuple[str, ...]:
 
 def _shares(dialect: str, name: str) -> bool:
     """Whether an extra of a client's ``dialect`` means the same here."""
-    return dialect in _ALL_SHARED or (dialect in _SOME_SHARED and name in SHARED_EXTRAS)
+    return dialect in ALL_SHARED or (dialect in _SOME_SHARED and name in SHARED_EXTRAS)
 
 
 def request_object(request: ChatRequest, model: str, *, include_usage: bool) -> dict[str, Any]:

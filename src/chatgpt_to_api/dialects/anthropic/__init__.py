@@ -1,0 +1,1 @@
+"""The dialect of the Anthropic messages API, both of its sides."""
