@@ -200,19 +200,47 @@ ROWS: Final[tuple[Row, ...]] = (
 )
 
 
+KINDS: Final[Mapping[str, Mapping[str, Claim]]] = {
+    "openai-responses": {
+        "`max_tokens`": "ignored",  # fewer than the least there can be
+        "`max_completion_tokens`": "ignored",
+        "`stop`": "gateway",
+        "`n`": "gateway",
+        "`presence_penalty`": "ignored",
+        "`frequency_penalty`": "ignored",
+        "`seed`": "ignored",
+        "`logit_bias`": "ignored",
+        "`modalities`: `audio`": "refused",
+        "`audio`": "ignored",
+        "`prediction`": "ignored",
+        "`web_search_options`": "ignored",
+        "`reasoning_content` of an answer": "gateway",
+        "`audio` of an answer": "refused",
+    },
+}
+"""Further kinds, and what becomes of each row there that is not passed on, in its own words."""
+
+
+def claim(row: Row, kind: str) -> Claim:
+    """Return what becomes of a row at one of ``KINDS``."""
+    return KINDS[kind].get(row.name, "passed")
+
+
 def table(chinese: int) -> str:
     """Return the table in Markdown; ``chinese`` is 0 for English words, 1 for Chinese."""
+    kinds = tuple(f"`{kind}`" for kind in KINDS)
     heads = (
-        ("parameter", "`openai`", "`local` (embedded model)", "`conversation`"),
-        ("参数", "`openai`", "`local`(内置模型)", "`conversation`"),
+        ("parameter", "`openai`", *kinds, "`local` (embedded model)", "`conversation`"),
+        ("参数", "`openai`", *kinds, "`local`(内置模型)", "`conversation`"),
     )
-    lines = [f"| {' | '.join(heads[chinese])} |", "|---|---|---|---|"]
+    lines = [f"| {' | '.join(heads[chinese])} |", "|---" * len(heads[0]) + "|"]
     parts = {"part ": "内容部分 ", "role ": "角色 ", " of an answer": "(历史回答中)"}
     for row in ROWS:
         name = row.name
         for english, word in parts.items() if chinese else ():
             name = name.replace(english, word)
-        claims = (row.openai, row.local, row.conversation)
-        words = [WORDS[claim][chinese] for claim in claims]
+        others = (claim(row, kind) for kind in KINDS)
+        claims = (row.openai, *others, row.local, row.conversation)
+        words = [WORDS[each][chinese] for each in claims]
         lines.append(f"| {name} | {' | '.join(words)} |")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chatgpt_to_api.chat import tokens
 from chatgpt_to_api.chat.request import (
     ChatRequest,
+    Grammar,
     Image,
     JsonFormat,
     Message,
@@ -248,6 +249,13 @@ def test_nothing_of_a_prompt_is_left_out() -> None:
         model="m", messages=plain.messages, json=JsonFormat({"type": "object"})
     )
     assert prompt_tokens(with_schema, words) > counts[0]
+    freeform = Tool("f", freeform=True)
+    grammar = Tool("f", freeform=True, grammar=Grammar("lark", "one two three"))
+    without, with_grammar = (
+        prompt_tokens(ChatRequest(model="m", messages=plain.messages, tools=(tool,)), words)
+        for tool in (freeform, grammar)
+    )
+    assert with_grammar == without + 3
 
 
 @pytest.mark.parametrize("role", get_args(Role))

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from support.embedded_model import give_model
 from support.gateway_process import Answer, gateway_process
+from support.responses_replies import message, response, stream
 from support.rig import Rig
 from support.scripted_backend import (
     Play,
@@ -28,6 +29,11 @@ CONFIG: Final = """
 [upstreams.openai]
 base_url = "{openai}"
 models = ["m1"]
+
+[upstreams.responses]
+kind = "openai-responses"
+base_url = "{responses}"
+models = ["openai-responses"]
 
 [upstreams.conversation]
 base_url = "{conversation}"
@@ -54,6 +60,9 @@ def web_answer(asked: bytes) -> str:
 
 
 def serve(seen: Seen) -> Play:
+    if seen.path == "/responses/v1/responses":
+        said = [message("Hi")]
+        return stream(said) if seen.json.get("stream") else json_play(response(said))
     if seen.path.startswith("/backend-api"):
         return conversation(web_answer(seen.body))
     if seen.method == "GET":
@@ -67,7 +76,11 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     data = tmp_path_factory.mktemp("parameters") / "data"
     give_model(data)
     async with scripted_backend(serve) as backend:
-        config = CONFIG.format(openai=backend.url("/v1"), conversation=backend.url())
+        config = CONFIG.format(
+            openai=backend.url("/v1"),
+            responses=backend.url("/responses/v1"),
+            conversation=backend.url(),
+        )
         (data / "config.toml").write_text(config)
         with gateway_process(data, EMBEDDED_MODEL="on", ACCESS_TOKENS="tok-a") as gateway:
             yield Rig(gateway, backend)
@@ -116,6 +129,30 @@ async def test_conversation_upstreams_get_what_they_can_take(rig: Rig, rows: Any
         assert answer.status == 200, f"{row.name}: {answer.text}"
         given = {name for name in row.sample if name != "messages"}
         assert listed(answer) == (given if row.conversation == "ignored" else set()), row.name
+
+
+@pytest.mark.parametrize("kind", ["openai-responses"])
+async def test_other_kinds_get_what_has_a_place_there(
+    rig: Rig, generator: ModuleType, kind: str
+) -> None:
+    """Passed on in the server's own words, done here, listed, or refused unasked."""
+    import parameter_rows  # beside the generator
+
+    assert set(parameter_rows.KINDS[kind]) <= {row.name for row in parameter_rows.ROWS}
+    for row in parameter_rows.ROWS:
+        rig.backend.seen.clear()
+        claimed = parameter_rows.claim(row, kind)
+        answer = await rig.ask(model=kind, **row.sample)
+        asked = [seen for seen in rig.backend.seen if seen.method == "POST"]
+        if claimed == "refused":
+            assert_refused(answer, row, kind)
+            assert not asked, row.name
+            continue
+        assert answer.status == 200, f"{row.name}: {answer.text}"
+        assert asked, row.name
+        given = {name for name in row.sample if name != "messages"}
+        assert listed(answer) == (given if claimed == "ignored" else set()), row.name
+        assert "x-emulated" not in answer.headers or claimed == "gateway", row.name
 
 
 async def test_the_embedded_model_answers_to_what_it_takes(rig: Rig, rows: Any) -> None:

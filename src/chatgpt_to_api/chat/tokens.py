@@ -157,7 +157,8 @@ def _part(part: Part, count: Callable[[str], int]) -> int:
 
 def _tool(tool: Tool, count: Callable[[str], int]) -> int:
     described = f"{tool.name}:{(tool.description or '').removesuffix('.')}"
-    return _PER_FUNCTION + count(described) + _properties(tool.schema, count)
+    grammar = count(tool.grammar.definition) if tool.grammar is not None else 0
+    return _PER_FUNCTION + count(described) + grammar + _properties(tool.schema, count)
 
 
 def _properties(schema: Mapping[str, Any] | None, count: Callable[[str], int]) -> int:

@@ -421,6 +421,7 @@ def test_every_parameter_finds_its_canonical_field() -> None:
         reasoning_effort="low",
         user="u",
     ).request()
+    assert request.named("max_tokens") == "max_completion_tokens"
     assert request.messages == (
         Message("system", (Text("s"),)),
         Message("developer", (Text("d"),)),

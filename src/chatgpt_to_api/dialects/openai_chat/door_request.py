@@ -85,6 +85,8 @@ _MESSAGE_FIELDS: Final = frozenset(ChatMessage.__struct_fields__)
 
 _NO_DEMAND: Final = (b'"none"', b'"auto"')
 
+_NO_NAMES: Final[Mapping[str, str]] = {}
+_NEWER_NAMES: Final = {"max_tokens": "max_completion_tokens"}
 _LEGACY_NAMES: Final = {
     "tools": "functions",
     "tool_choice": "function_call",
@@ -134,8 +136,14 @@ def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
         prompt_cache_key=asked.prompt_cache_key,
         dialect=DIALECT,
         extras=extras,
-        own_names=_LEGACY_NAMES if legacy else {},
+        own_names=_own_names(asked, legacy),
     )
+
+
+def _own_names(asked: ChatCompletionRequest, legacy: bool) -> Mapping[str, str]:
+    """Return what this client calls parameters that have two names."""
+    names = _LEGACY_NAMES if legacy else _NO_NAMES
+    return names if asked.max_completion_tokens is None else {**names, **_NEWER_NAMES}
 
 
 def _extras(fields: Mapping[str, Raw], body: bytes) -> dict[str, Any]:
