@@ -63,6 +63,8 @@ def needed(
     string would cut into them, and a server that lets nothing but JSON be written prevents them.
     Raises InvalidRequest for a choice that names no tool of the request.
     """
+    if _is_plain(request):
+        return ()
     needs: list[Emulated] = []
     if "tools" in emulates and (
         request.tools or must_call(request) or _has_calls(request.messages)
@@ -81,6 +83,19 @@ def needed(
     if "max_tokens" in emulates and request.max_tokens is not None:
         needs.append("max_tokens")
     return tuple(needs)
+
+
+def _is_plain(request: ChatRequest) -> bool:
+    """Whether a request is nothing but words, as nearly all are: nobody lacks what they need."""
+    if request.tools or request.tool_choice is not None or request.json is not None:
+        return False
+    if request.stop or request.max_tokens is not None:
+        return False
+    for message in request.messages:
+        for part in message.parts:
+            if type(part) is not Text:
+                return False
+    return True
 
 
 def untold(request: ChatRequest) -> tuple[str, ...]:

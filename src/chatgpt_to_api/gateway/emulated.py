@@ -28,7 +28,9 @@ class Emulation:
         self._request = request
         self.needs: frozenset[Emulated] = frozenset(needs)
         # Asked of the messages as they came: what is wrong with one is told by its true place.
-        asked = structs.replace(without(request, needs), model=model)
+        asked = without(request, needs) if needs else request
+        if asked.model != model:
+            asked = structs.replace(asked, model=model)
         names = list(upstream.codec.ignored(asked))
         if "tools" in needs:
             names += untold(request)
@@ -38,7 +40,7 @@ class Emulation:
             names.append("max_tokens")
         self.ignored = tuple(names)
         """Names of the parameters that nobody honours."""
-        self._demand = demand_of(request, self.needs)
+        self._demand = demand_of(request, self.needs) if needs else None
 
     def asked(self, request: ChatRequest) -> ChatRequest:
         """Return what the upstream is asked for a request, or for what is left of one to ask."""
@@ -54,6 +56,8 @@ class Emulation:
 
         ``spent`` is the usage of an answer before it that did not do.
         """
+        if not self.needs:
+            return None
         return Pipeline.for_request(
             self._request, self.needs, count, demand=self._demand, heard=heard, spent=spent
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from chatgpt_to_api.chat.events import ChatEvent, Failed, UsageReported
+from chatgpt_to_api.chat.events import ChatEvent, Failed
 from chatgpt_to_api.chat.prefix import AnswerDigest
 from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.chat.usage import Usage
@@ -282,7 +282,8 @@ class _Call:
     def conclude(self) -> Complaint | None:
         """Hand on what was held back; an answer that is not what was demanded is told instead."""
         assert self._decoder is not None
-        self._take(self._decoder.conclude())
+        if held := self._decoder.conclude():
+            self._take(held)
         revised = self._decoder.revised
         cut_short = self._emulated is not None and self._emulated.finished
         if self._emulated is None:
@@ -320,5 +321,4 @@ class _Call:
             self._chat.used(self.lease.credential.id, self._conversation_id)
         reported = self._part.usage is not None and not self._candidate.upstream.counts_tokens
         if self._count is not None and self._part.said and not reported:
-            usage = self._count.usage("counted" if self._whole else "partial")
-            self._part.take([UsageReported(usage)])
+            self._part.usage = self._count.usage("counted" if self._whole else "partial")

@@ -134,9 +134,10 @@ class SseSplitter:
         rest = data[end:]
         block = data[:end] if rest else data
         if self._held:
-            block = b"".join(self._held) + block
-        self._held.clear()
-        self._held_size = 0
+            self._held.append(block)
+            block = b"".join(self._held)
+            self._held.clear()
+            self._held_size = 0
         if rest:
             self._hold(rest)
         return block
@@ -154,7 +155,8 @@ class SseSplitter:
 
     def _begin(self, data: bytes) -> bytes:
         """Take the byte order mark off the stream's first bytes; b"" while they are too few."""
-        data = b"".join(self._held) + data
+        if self._held:
+            data = b"".join(self._held) + data
         if len(data) < len(_BOM) and _BOM.startswith(data):
             self._held, self._held_size = [data], len(data)
             return b""

@@ -368,6 +368,37 @@ def test_a_conversation_is_known_by_its_opening_once_it_goes_on() -> None:
 # -- translation -----------------------------------------------------------------------------
 
 
+@given(
+    fields=st.fixed_dictionaries(
+        {},
+        optional={
+            "stream": st.sampled_from([True, False, None]),
+            "stream_options": st.sampled_from(
+                [None, {}, {"include_usage": True}, {"include_usage": None, "chunk": [1]}]
+            ),
+            "messages": st.sampled_from(
+                [
+                    HELLO,
+                    [{"role": "system", "content": "Be short."}, {**HELLO[0], "mood": "high"}],
+                    [{"role": "assistant", "tool_calls": [{"id": "c", **TOOL}]}, *HELLO],
+                ]
+            ),
+        },
+    )
+)
+def test_a_request_of_words_alone_is_understood_as_any_other(fields: dict[str, Any]) -> None:
+    """Giving one more parameter, with its usual value, changes nothing of the rest."""
+    if "messages" in fields and "tool_calls" in fields["messages"][0]:
+        fields["messages"][0]["tool_calls"][0]["function"] = {"name": "f", "arguments": "{}"}
+    assert ask(**fields).request() == ask(n=1, **fields).request()
+
+
+def test_a_parameter_is_canonical_or_an_extra() -> None:
+    """Where every name is canonical, there are no extras whose types have to be looked at."""
+    named = set(ChatCompletionRequest.__struct_fields__) - {"metadata"}
+    assert named.isdisjoint(TypedExtras.__struct_fields__)
+
+
 def test_every_parameter_finds_its_canonical_field() -> None:
     """Roles, names, parts, tools, choices, formats, sampling."""
     request = ask(

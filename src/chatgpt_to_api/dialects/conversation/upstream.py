@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -133,7 +133,8 @@ class ConversationUpstream:
             for name in ("reasoning_effort", "reasoning_budget", "user", "prompt_cache_key")
             if getattr(request, name) is not None
         )
-        names += (name for name in request.extras if name not in names)
+        if request.extras:
+            names += (name for name in request.extras if name not in names)
         return tuple(dict.fromkeys(map(request.named, names))) if names else ()
 
     def model(self, name: str) -> str:
@@ -199,17 +200,19 @@ class ConversationUpstream:
             for index, message in enumerate(messages)
         ]
 
-    def _secrets(self, access: Access) -> Iterable[Header]:
+    def _secrets(self, access: Access) -> list[Header]:
+        found: list[Header] = []
         if access.token is not None:
-            yield b"authorization", b"Bearer " + _sent(access.token.reveal(), "token")
+            found.append((b"authorization", b"Bearer " + _sent(access.token.reveal(), "token")))
         puid = access.puid if access.puid is not None else self._options.puid
         cookies = [] if self._cookie is None else [self._cookie.reveal().encode().rstrip(b"; ")]
         if puid is not None:
             cookies.append(b"_puid=%b;" % _sent(puid.reveal(), "puid"))
         if cookies:
-            yield b"cookie", b"; ".join(cookies)
+            found.append((b"cookie", b"; ".join(cookies)))
         if access.account is not None:
-            yield b"chatgpt-account-id", _sent(access.account, "account")
+            found.append((b"chatgpt-account-id", _sent(access.account, "account")))
+        return found
 
     def hiding(self, conversation_id: str, access: Access) -> HttpRequest:
         """The call that takes a conversation out of the account's list."""

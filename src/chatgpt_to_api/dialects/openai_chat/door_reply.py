@@ -192,8 +192,9 @@ class ChatReplyEncoder:
 
     def _started(self, event: Started) -> None:
         self._model = event.model or self._model
-        said = {"service_tier": event.service_tier, "system_fingerprint": event.fingerprint}
-        self._said = {name: value for name, value in said.items() if value}
+        if event.service_tier or event.fingerprint:
+            said = {"service_tier": event.service_tier, "system_fingerprint": event.fingerprint}
+            self._said = {name: value for name, value in said.items() if value}
 
     def _note(self, fields: Opaque) -> None:
         if fields.dialect == DIALECT:

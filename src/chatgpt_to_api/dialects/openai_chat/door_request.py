@@ -62,6 +62,8 @@ _RANGES: Final = (
     ("frequency_penalty", -2, 2),
 )
 _CANONICAL: Final = frozenset(ChatCompletionRequest.__struct_fields__) - {"metadata"}
+_PLAIN: Final = frozenset({"model", "messages", "stream", "stream_options"})
+"""What most requests give, and nothing more."""
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -96,11 +98,20 @@ _LEGACY_NAMES: Final = {
 
 def canonical(asked: ChatCompletionRequest, body: bytes) -> ChatRequest:
     """Translate a checked request. ``body`` is its JSON. Raises InvalidRequest naming the field."""
+    fields = _RAW_OBJECT.decode(body)
+    if _PLAIN.issuperset(fields):
+        return ChatRequest(
+            model=asked.model,
+            messages=_messages(asked.messages, fields["messages"]),
+            stream=bool(asked.stream),
+            include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+            dialect=DIALECT,
+            extras={"stream_options": options} if (options := _stream_options(fields)) else {},
+        )
     for name, low, high in _RANGES:
         value = getattr(asked, name)
         if value is not None and not low <= value <= high:
             raise invalid(name, f"expected a number from {low} to {high}, got {value:g}")
-    fields = _RAW_OBJECT.decode(body)
     extras = {} if _CANONICAL.issuperset(fields) else _extras(fields, body)
     options = _stream_options(fields)
     if options:
