@@ -12,8 +12,8 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from support.gateway_process import Answer, gateway_process
-from support.ollama_server import MODELS, PIXEL, OllamaServer, lines
+from support.gateway_process import Answer, gateway_process, wait_until
+from support.ollama_server import PIXEL, OllamaServer, lines
 from support.rig import Rig
 from support.scripted_backend import (
     Ending,
@@ -93,10 +93,10 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]
             CHATGPT_TO_API_HOLD="0.05",
             CHATGPT_TO_API_KEEP_ALIVE="0.1",
         ) as gateway:
-            await asyncio.to_thread(lambda: gateway.port)
-            # Off the request path the gateway asks the server about each of its models.
-            await backend.until(
-                lambda: sum(s.path == "/api/show" for s in backend.seen) >= len(MODELS)
+            # The gateway asks the server about each of its models, beside the requests.
+            await asyncio.to_thread(
+                wait_until,
+                lambda: len(gateway.fetch("/v1/models/nomic-embed-text").json) > 4,
             )
             yield Rig(gateway, backend)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatgpt_to_api.errors import ModelNotFound, NoCredentials
+from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.models import ModelList
 from chatgpt_to_api.gateway.routes import Routes
 from support.route_values import backend, route, vendor
@@ -82,3 +83,29 @@ def test_the_list_shows_only_what_routes() -> None:
     assert (card.id, card.created, card.owned_by) == ("x-9", 5, "v")
     with pytest.raises(ModelNotFound):
         ModelList(born=5).card(routes, "llama")
+
+
+def test_an_alias_leads_where_its_model_does() -> None:
+    """Trap 62: names shown to clients that filter by them are as good as the models' own."""
+    routes = Routes([vendor("a", "gpt-*"), vendor("b", "claude/own"), vendor("rest")])
+    assert names(routes, "claude/gpt-4o") == [("a", "gpt-4o")]
+    assert names(routes, "claude/own") == [("b", "claude/own")]
+    assert names(routes, "claude/anything") == [("rest", "anything")]
+    plain = Routes([vendor("a", "gpt-*"), vendor("rest")], aliases=Aliases(in_force=False))
+    assert names(plain, "claude/gpt-4o") == [("rest", "claude/gpt-4o")]
+
+
+def test_a_tag_that_says_nothing_is_overlooked_where_nobody_claims_it() -> None:
+    """Trap 61: clients of Ollama put ``:latest`` behind a name."""
+    routes = Routes([vendor("a", "gpt-4o", "own:latest")])
+    assert names(routes, "gpt-4o:latest") == [("a", "gpt-4o")]
+    assert names(routes, "own:latest") == [("a", "own:latest")]
+    with pytest.raises(ModelNotFound):
+        routes.candidates("own")
+
+
+def test_cards_are_made_once() -> None:
+    """A list is asked for more often than it changes."""
+    models, routes = ModelList(born=5), Routes([vendor("a", "x", "y")])
+    assert models.cards(routes)[0] is models.cards(routes)[0]
+    assert models.cards(Routes([vendor("a", "x")]))[0] is not models.cards(routes)[0]

@@ -20,6 +20,7 @@ from chatgpt_to_api.dialects.openai_chat import door as chat_door
 from chatgpt_to_api.dialects.openai_completions import door as completions_door
 from chatgpt_to_api.dialects.openai_embeddings import door as embeddings_door
 from chatgpt_to_api.dialects.openai_responses import door as responses_door
+from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
 from chatgpt_to_api.gateway.engine import Gateway
@@ -30,7 +31,9 @@ from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
 from chatgpt_to_api.gateway.token_counts import TokenCounts
 from chatgpt_to_api.gateway.unsaved import UnsavedConversations
 from chatgpt_to_api.server.access import Gatekeeper
+from chatgpt_to_api.server.anthropic_lists import AnthropicLists
 from chatgpt_to_api.server.app import build_asgi, claimed
+from chatgpt_to_api.server.codex_lists import CodexLists
 from chatgpt_to_api.server.conversation_site import ConversationSite
 from chatgpt_to_api.server.doors import Bearer, Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.front import ProveAdmin, ServerFront
@@ -40,7 +43,7 @@ from chatgpt_to_api.server.limits import Limits
 from chatgpt_to_api.server.ollama_site import OllamaSite
 from chatgpt_to_api.server.origins import AllowedOrigins, HostNames
 from chatgpt_to_api.server.responses_site import ResponsesSite
-from chatgpt_to_api.server.site import Overview, Site
+from chatgpt_to_api.server.site import OtherLists, Overview, Site
 from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store
 from chatgpt_to_api.wire.limits import RequestLimits
@@ -111,8 +114,14 @@ def open_front(
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     generate = DoorEntry(gemini_door.GenerateDoor(request_limits), gateway, key_in_query=True)
     of_models = {gemini_door.GENERATE: generate, gemini_door.STREAM: generate}
+    aliases = Aliases(server.model_aliases)
     of_gemini = GeminiSite(overview, gatekeeper)
-    site = Site(overview, gatekeeper, _description, [of_gemini])
+    others: list[OtherLists] = [
+        of_gemini,
+        AnthropicLists(overview, gatekeeper, aliases),
+        CodexLists(overview, gatekeeper),
+    ]
+    site = Site(overview, gatekeeper, _description, others)
     siblings = ConversationSite(backend, overview, gatekeeper, bearer=bearer, wall=time.time)
     of_responses = ResponsesSite(answering, gatekeeper, max_body=server.max_body).routes()
     lists = OllamaSite(overview, gatekeeper).routes()

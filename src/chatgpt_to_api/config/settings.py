@@ -82,6 +82,14 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "ALLOWED_HOSTS", "Host names, besides addresses and localhost, the gateway answers to."
         ),
     ] = ()
+    model_aliases: Annotated[
+        bool,
+        env(
+            "CHATGPT_TO_API_MODEL_ALIASES",
+            "List every model to Anthropic clients, which show only names of that vendor's kind: "
+            "as claude/NAME, which leads to NAME.",
+        ),
+    ] = True
     max_body: Annotated[
         int, env("CHATGPT_TO_API_MAX_BODY", "Largest request body.", unit="bytes", ge=1)
     ] = 64 * 1024 * 1024

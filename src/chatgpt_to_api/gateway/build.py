@@ -30,6 +30,7 @@ from chatgpt_to_api.dialects.openai_completions.upstream import CompletionUpstre
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.dialects.openai_responses.upstream import ResponsesUpstream, ServerTraits
 from chatgpt_to_api.emulation.features import EMULATED, Emulated
+from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY, RESPONSES, Endpoints
 from chatgpt_to_api.gateway.renewing import Renewer, RenewingUpstream
 from chatgpt_to_api.gateway.routes import Routes
@@ -137,6 +138,7 @@ def _routes_over(
         skip_idle=endpoints is None,
         default=conversation or (None if takes_all else embedded),
         also_known=settings.well_known_models,
+        aliases=Aliases(settings.server.model_aliases),
         endpoints=endpoints,
     )
 

@@ -11,6 +11,7 @@ from chatgpt_to_api.config.globs import compile_globs, is_glob
 from chatgpt_to_api.config.routes import RouteNames
 from chatgpt_to_api.config.settings import CandidateSettings, RouteSettings
 from chatgpt_to_api.errors import ModelNotFound, NoCredentials
+from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.balance import Fork, Leg
 from chatgpt_to_api.gateway.endpoints import Endpoints
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
@@ -58,6 +59,7 @@ class Routes:
     The order, first match wins: the configured routes; the ``models`` globs of upstreams in the
     order they stand; the well-known names (and ``also_known``) → ``default``; the first upstream
     that claims no particular models and so takes all others (a vendor's, without ``models``).
+    An alias leads where the name does that it stands for, unless it is somebody's own name.
     ``skip_idle``: a route that leads to none of these upstreams says nothing; else it is an error.
     """
 
@@ -70,6 +72,7 @@ class Routes:
         also_known: Iterable[str] = (),
         endpoints: Endpoints | None = None,
         skip_idle: bool = False,
+        aliases: Aliases = Aliases(),  # frozen
     ) -> None:
         self.endpoints = endpoints or Endpoints(upstreams, lambda _: self)
         """The routes of other endpoints than chat's."""
@@ -78,6 +81,7 @@ class Routes:
         self._routes = tuple(routes)
         self._names = RouteNames(self._routes)
         self._skip_idle = skip_idle
+        self._aliases = aliases
         self._claims = [(compile_globs(u.models), u) for u in upstreams if u.models]
         self._known = compile_globs([*WELL_KNOWN_MODELS, *also_known])
         claimed = [name for route in routes for name in route.names]
@@ -111,6 +115,9 @@ class Routes:
                 "No upstream is configured: give the gateway access tokens (PATCH /admin/tokens), "
                 "or set API_REVERSE_PROXY or OPENAI_BASE_URL."
             )
+        meant = self._aliases.meant(model)
+        if meant != model and model not in self.exact_names:
+            return self.path(meant)
         path = self._claimed(model)
         if path is None and model.endswith(_NO_TAG):
             path = self._claimed(model.removesuffix(_NO_TAG))

@@ -8,6 +8,7 @@ from chatgpt_to_api.dialects.openai_chat.messages import ChatCompletionRequest, 
 from chatgpt_to_api.dialects.openai_completions.messages import CompletionRequest
 from chatgpt_to_api.dialects.openai_embeddings.messages import EmbeddingsRequest
 from chatgpt_to_api.openapi.parts import (
+    BOOLEAN,
     INTEGER,
     NOTHING,
     NUMBER,
@@ -17,6 +18,7 @@ from chatgpt_to_api.openapi.parts import (
     array,
     constant,
     in_path,
+    in_query,
     json,
     nullable,
     record,
@@ -30,6 +32,22 @@ CALLER: Final = ("clientKey", "clientKeyHeader", NOTHING)
 CALLER_ERRORS: Final = (401, 403, 431)
 QUESTION_ERRORS: Final = (400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 431, 500, 502)
 BUSY_ERRORS: Final = (503, 504)
+
+_ANTHROPIC: Final[Schema] = {
+    "name": "anthropic-version",
+    "in": "header",
+    "description": "Asks for the models in Anthropic's shape.",
+    "schema": {"type": "string"},
+}
+_LIST_PARAMETERS: Final = (
+    _ANTHROPIC,
+    in_query("limit", "Models on a page of Anthropic's list; 20 if not said.", INTEGER),
+    in_query("after_id", "The page after this model, in Anthropic's list."),
+    in_query("before_id", "The page before this model, in Anthropic's list."),
+    in_query("client_version", "Asks for the models in Codex's shape."),
+)
+_ANY_LIST: Final[Schema] = {"anyOf": [ref("Models"), ref("AnthropicModels"), ref("CodexModels")]}
+_ANY_MODEL: Final[Schema] = {"anyOf": [ref("Model"), ref("AnthropicModel")]}
 
 _ERRORS: Final = (*QUESTION_ERRORS, *BUSY_ERRORS)
 
@@ -55,6 +73,10 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     model = record(
         {"id": STRING, "object": constant("model"), "created": INTEGER, "owned_by": STRING},
         context_length=INTEGER,
+    )
+    anthropic = record(
+        {"id": STRING, "type": constant("model"), "display_name": STRING, "created_at": STRING},
+        max_input_tokens=INTEGER,
     )
     return {
         "ChatRequest": {"allOf": [ref("ChatCompletionRequest"), ref("TypedExtras")]},
@@ -97,6 +119,17 @@ def schemas(structs: Structs) -> dict[str, Schema]:
         ),
         "Model": model,
         "Models": record({"object": constant("list"), "data": array(ref("Model"))}),
+        "AnthropicModel": anthropic,
+        "AnthropicModels": record(
+            {
+                "data": array(ref("AnthropicModel")),
+                "has_more": BOOLEAN,
+                "first_id": nullable(STRING),
+                "last_id": nullable(STRING),
+            }
+        ),
+        "ListError": {"anyOf": [ref("Error"), ref("AnthropicError")]},
+        "CodexModels": record({"models": array(record({"slug": STRING}))}),
         "Engines": record(
             {
                 "object": constant("list"),
@@ -126,8 +159,10 @@ def paths() -> dict[str, dict[str, Operation]]:
             "get": Operation(
                 summary="List the models that can be asked for",
                 tag="Models",
-                replies={"200": json(ref("Models"), "The models.")},
-                errors=CALLER_ERRORS,
+                replies={"200": json(_ANY_LIST, "The models, as the caller expects them.")},
+                errors=(400, *CALLER_ERRORS),
+                error="ListError",
+                parameters=_LIST_PARAMETERS,
                 security=CALLER,
             )
         },
@@ -135,9 +170,10 @@ def paths() -> dict[str, dict[str, Operation]]:
             "get": Operation(
                 summary="Show a model",
                 tag="Models",
-                replies={"200": json(ref("Model"), "The model.")},
+                replies={"200": json(_ANY_MODEL, "The model, as the caller expects it.")},
                 errors=(*CALLER_ERRORS, 404, 503),
-                parameters=[in_path("model", "Its name.")],
+                error="ListError",
+                parameters=[in_path("model", "Its name."), _ANTHROPIC],
                 security=CALLER,
             )
         },
