@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from support.client_environments import node, node_modules, program_of, told_by
+from support.client_environments import node, node_modules, program_of, run_client, told_by
 from support.gateway_process import GatewayProcess, gateway_process
 from support.ollama_server import OllamaServer
+from support.pages import blocks
 from support.scripted_backend import Play, ScriptedBackend, Seen, conversation, json_play
 from support.stage import backend_thread
 from support.vendor.server import KEY, Vendor
@@ -174,3 +177,75 @@ def test_the_npm_package_works(
     # Content that no client has seen yet may be asked for again, and then there is a status.
     assert said["broken"] in (["Error", None, False], ["ResponseError", 502, False])
     assert said["aborted"] == "AbortError"
+
+
+# -- docs/ollama.md ----------------------------------------------------------------------------
+
+PAGE: Final = "docs/ollama.md"
+ADDRESS: Final = "http://127.0.0.1:8080"
+
+
+def ours(block: str, gateway: GatewayProcess) -> str:
+    """A block with this gateway's address and key."""
+    assert ADDRESS in block
+    return block.replace(ADDRESS, gateway.url("")).replace(
+        "Bearer anything", f"Bearer {CLIENT_KEY}"
+    )
+
+
+def test_the_pages_python_block_works(gateway: GatewayProcess, tmp_path: Path) -> None:
+    """It prints what the model said."""
+    [block] = blocks(PAGE, "python")
+    done = run_client(tmp_path / "home", program_of("ollama"), "-c", ours(block, gateway))
+    assert done.stdout.strip() == "You said: Hello from Oslo!", done.stderr
+
+
+def test_the_pages_node_block_works(gateway: GatewayProcess, modules: Path, tmp_path: Path) -> None:
+    """It prints what the model said, as it comes."""
+    [block] = blocks(PAGE, "js")
+    program = modules.parent / "page.mjs"
+    program.write_text(ours(block, gateway))
+    done = run_client(tmp_path / "home", node(), str(program))
+    assert done.stdout == "You said: Hello from Oslo!", done.stderr
+
+
+def test_the_pages_settings_lead_to_what_the_editors_ask_for(gateway: GatewayProcess) -> None:
+    """Each names the address without a path; there the calls that they make are answered."""
+    [webui] = blocks(PAGE, "ini")
+    [yaml] = blocks(PAGE, "yaml")
+    [settings] = blocks(PAGE, "json")
+    named = [
+        webui.partition("=")[2].strip(),
+        re.findall(r"apiBase: (\S+)", yaml)[0],
+        json.loads(settings)["github.copilot.chat.byok.ollamaEndpoint"],
+    ]
+    assert named == [ADDRESS] * 3
+    headers = {"Authorization": f"Bearer {CLIENT_KEY}"}
+
+    def call(path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body)
+        method = "GET" if body is None else "POST"
+        answer = gateway.fetch(path, method=method, body=data, headers=headers)
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    # Copilot: version, list, each model's abilities; then OpenAI's own endpoint.
+    assert tuple(map(int, call("/api/version")["version"].split("."))) >= (0, 6, 4)
+    for entry in call("/api/tags")["models"]:
+        shown = call("/api/show", {"model": entry["model"]})
+        info = shown["model_info"]
+        assert info["general.architecture"] and info["general.basename"] and shown["capabilities"]
+    messages = [{"role": "user", "content": "Hello"}]
+    reply = call("/v1/chat/completions", {"model": "gpt-4o:latest", "messages": messages})
+    assert reply["choices"][0]["message"]["content"] == "You said: Hello"
+    # Continue: what a model is, then a chat with options.
+    model = re.findall(r"model: (\S+)", yaml)[0]
+    call("/api/show", {"name": model})
+    options = {"num_ctx": 32768, "num_predict": 4096, "stop": []}
+    chat = {"model": model, "messages": messages, "options": options, "keep_alive": 1800}
+    assert call("/api/chat", {**chat, "stream": False})["message"]["content"] == "You said: Hello"
+    # Open WebUI: list, what is loaded, and its own names in the answers.
+    assert call("/api/ps")["models"]
+    assert call("/api/chat", {**chat, "stream": False, "model": "gpt-4o:latest"})["model"] == (
+        "gpt-4o:latest"
+    )
