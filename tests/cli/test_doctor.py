@@ -182,6 +182,27 @@ def test_an_ollama_server_is_asked_for_its_models(empty: Path) -> None:
     assert "the server's address" in found["upstream home"]["advice"]
 
 
+def test_a_refresh_token_is_neither_spent_nor_sent(empty: Path) -> None:
+    """A look must change nothing; a key beside it is tried as ever."""
+    empty.mkdir(exist_ok=True)
+    config = (
+        '[upstreams.v]\nkind = "openai-responses"\nbase_url = "{url}"\ntoken_url = "{url}/token"\n'
+        "api_keys = [{keys}]\n"
+    )
+    with backend_thread(lambda seen: json_play({"data": [{"id": "m"}]})) as backend:
+        url = backend.url("/v1")
+        (empty / "config.toml").write_text(config.format(url=url, keys='"refresh:rt-secret"'))
+        code, found = examined(empty)
+        assert (code, backend.seen) == (0, [])
+        assert "refresh token" in found["upstream v"]["says"]
+        keys = f'"refresh:rt-secret", "{KEY}"'
+        (empty / "config.toml").write_text(config.format(url=url, keys=keys))
+        _, found = examined(empty)
+        assert [seen.token for seen in backend.seen] == [KEY]
+        assert "works, 1 model" in found["upstream v"]["says"]
+        assert "rt-secret" not in json.dumps(found)
+
+
 def test_what_cannot_be_reached_says_why(empty: Path) -> None:
     """Refused, no such name."""
     for url, why in (

@@ -26,6 +26,7 @@ from chatgpt_to_api.dialects.conversation.faults import fault_of_reply
 from chatgpt_to_api.dialects.ollama.model_list import OllamaModels
 from chatgpt_to_api.dialects.ollama.server import OllamaServer
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
+from chatgpt_to_api.dialects.openai_responses.upstream import ResponsesUpstream
 from chatgpt_to_api.errors import UpstreamChallenge, UpstreamDenied
 from chatgpt_to_api.gateway.build import outbound_proxy
 from chatgpt_to_api.transport.client import HttpClient
@@ -34,6 +35,7 @@ from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import Header, HttpRequest, ReplyHead, split_url
 from chatgpt_to_api.wire.proxy import Proxy
+from chatgpt_to_api.wire.refresh import seed_of
 from chatgpt_to_api.wire.secret import ANONYMOUS, Access, scrubbed
 
 LIMIT: Final = 15.0
@@ -79,11 +81,14 @@ class Prober:
         return reply if isinstance(reply, Answered) else conversation_verdict(*reply)
 
     async def models(self, upstream: UpstreamSettings) -> Answered:
-        """Ask a server for its models, with each of its keys."""
+        """Ask a server for its models, with each of its keys; no refresh token is spent on it."""
+        keys = [key for key in upstream.api_keys if seed_of(key) is None]
+        if upstream.api_keys and not keys:
+            return Answered("note", "not asked: that would spend a refresh token")
         vendor = _VENDORS.get(upstream.kind, _OPENAI)
         codec = vendor.codec(upstream.base_url)
         answers = []
-        for key in upstream.api_keys or (None,):
+        for key in keys or (None,):
             reply = await self._ask(codec.models_request(Access(token=key)), upstream)
             answer = reply if isinstance(reply, Answered) else _verdict(vendor, codec, *reply)
             if key is not None and len(upstream.api_keys) > 1:
@@ -254,6 +259,12 @@ _OPENAI: Final = _Vendor(
     "the one before /chat/completions, mostly ending in /v1",
 )
 _VENDORS: Final[Mapping[Kind, _Vendor]] = {
+    "openai-responses": _Vendor(
+        ResponsesUpstream,
+        "the OpenAI API",
+        "/models",
+        "the URL before /responses, mostly ending in /v1",
+    ),
     "anthropic": _Vendor(
         MessagesUpstream,
         "Anthropic's API",
