@@ -42,10 +42,10 @@ _STATUSES: Final = {
 class Refused(Exception):
     """The request is refused."""
 
-    def __init__(self, status: int, message: str, **headers: str) -> None:
+    def __init__(self, status: int, message: str, details: Mapping[str, Any] | None = None) -> None:
         self.status = status
         self.message = message
-        self.headers = headers
+        self.details = details
 
 
 class AnthropicServer:
@@ -53,14 +53,15 @@ class AnthropicServer:
 
     A prompt that says "answer with status 429" gets that status, with "once" only the first time.
     "cut the stream" breaks the reply off after its first words, "fail midway" sends an error in it,
-    both once another prompt has said "release";
+    both once another prompt has said "release" (unless it ``holds`` nothing);
     "fail at once" sends one before any content, "say nothing for ever" nothing at all; "think"
     brings signed and sealed thoughts, "cite" a citation, "refuse" a refusal, "use TOOL" a call of
     it and "use all tools" one of each. ``counts`` is off for servers that cannot count tokens.
     """
 
-    def __init__(self, *, counts: bool = True) -> None:
+    def __init__(self, *, counts: bool = True, holds: bool = True) -> None:
         self.counts = counts
+        self.holds = holds
         self._failed_once: set[str] = set()
         self._held: list[asyncio.Event] = []
 
@@ -68,7 +69,7 @@ class AnthropicServer:
         try:
             return self._answer(seen)
         except Refused as refused:
-            return error_play(refused.status, refused.message, **refused.headers)
+            return error_play(refused.status, refused.message, refused.details)
 
     def _answer(self, seen: Seen) -> Play:
         if seen.headers.get("x-api-key") != KEY:
@@ -109,7 +110,9 @@ class AnthropicServer:
             last = (
                 _failed("overloaded_error", "Overloaded") if "fail midway" in prompt else b": \n\n"
             )
-            return Play(pieces=[*events[:half], last], gates={half: self._held[-1]})
+            return Play(
+                pieces=[*events[:half], last], gates={half: self._held[-1]} if self.holds else {}
+            )
         return Play(pieces=events)
 
     def _fail_on_demand(self, prompt: str) -> None:
@@ -121,11 +124,12 @@ class AnthropicServer:
         raise Refused(int(found[1]), message)
 
 
-def error_play(status: int, message: str, **headers: str) -> Play:
+def error_play(status: int, message: str, details: Mapping[str, Any] | None = None) -> Play:
     """An error as the API words it."""
-    error = {"type": _STATUSES.get(status, "api_error"), "message": message}
-    body = {"type": "error", "error": error, "request_id": "req_vendor"}
-    return json_play(body, status, **headers)
+    error: dict[str, Any] = {"type": _STATUSES.get(status, "api_error"), "message": message}
+    if details is not None:
+        error["details"] = details
+    return json_play({"type": "error", "error": error, "request_id": "req_vendor"}, status)
 
 
 def prompt_of(body: Mapping[str, Any]) -> str:
@@ -147,7 +151,10 @@ def _texts(content: Any) -> list[str]:
 
 def check(body: Mapping[str, Any], *, counting: bool = False) -> None:
     """Raise Refused for what the API refuses."""
-    unknown = sorted(set(body) - _FIELDS)
+    if body.get("thread") is not None:
+        details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        raise Refused(400, "Threads are not supported for this request.", details)
+    unknown = sorted(set(body) - _FIELDS - {"thread"})
     if unknown:
         raise Refused(400, f"{unknown[0]}: Extra inputs are not permitted")
     if "max_tokens" not in body and not counting:

@@ -27,6 +27,7 @@ from chatgpt_to_api.dialects.anthropic.door_blocks import (
     turn_parts,
     vendor_fields,
 )
+from chatgpt_to_api.dialects.anthropic.errors import NO_THREADS
 from chatgpt_to_api.dialects.anthropic.messages import (
     DIALECT,
     FunctionTool,
@@ -40,6 +41,7 @@ from chatgpt_to_api.dialects.anthropic.messages import (
 )
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.problems import anything, decoded, invalid
+from chatgpt_to_api.errors import InvalidRequest
 
 MAX_STOPS: Final = 8192
 """Most stop sequences, as the vendor allows."""
@@ -82,6 +84,12 @@ def canonical(asked: MessagesRequest, body: bytes, session: bytes) -> ChatReques
         for name, raw in fields.items()
         if name not in _CANONICAL and present(raw)
     }
+    if "thread" in extras:
+        raise InvalidRequest(
+            "No conversation is held for 'thread' by the upstream that answers: send all messages.",
+            param="thread",
+            code=NO_THREADS,
+        )
     tools, others = _tools(asked.tools or ())
     if others:
         extras["tools"] = others

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,12 @@ from chatgpt_to_api.wire.http import Header, HttpReply
 
 OVERLOADED: Final = 529
 """The dialect's own status for a server that has too much to do; others say 503."""
+
+NO_THREADS: Final = "thread_unsupported_request"
+"""Code at which clients go on without a conversation that the server holds: they send all of it."""
+
+_DETAILED: Final = re.compile(r"(?:thread|compaction)_")
+"""Codes that clients act on; the dialect has them beside the words."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -69,7 +75,12 @@ def status_of(error: GatewayError) -> int:
 
 def error_object(error: GatewayError) -> bytes:
     """Return ``{"type": "error", "error": {…}}``."""
-    return _ENCODE({"type": "error", "error": {"type": _kind(error), "message": _message(error)}})
+    shown: dict[str, Any] = {"type": _kind(error), "message": _message(error)}
+    if _DETAILED.match(error.code):
+        shown["details"] = {"error_code": error.code}
+        if error.code == NO_THREADS:
+            shown["details"]["unsupported"] = ["thread"]
+    return _ENCODE({"type": "error", "error": shown})
 
 
 def error_reply(error: GatewayError) -> HttpReply:
