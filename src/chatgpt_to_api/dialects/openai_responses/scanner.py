@@ -7,6 +7,7 @@ inside a string (its quotes would be escaped), so the search misses nothing.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -32,11 +33,11 @@ _RESPONSE: Final = msgspec.json.Decoder(ResponseObject)
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENDING: Final = ("response.completed", "response.incomplete")
 _FAILING: Final = ("response.failed", "response.cancelled", "error")
-_MARKS: Final = tuple(
-    mark
-    for kind in (*_ENDING, *_FAILING)
-    for mark in (b'"%b"' % kind.encode(), b"event: " + kind.encode(), b"event:" + kind.encode())
+_MARK: Final = re.compile(
+    rb'"error"|event: ?error|"response\.(?:completed|incomplete|failed|cancelled)"'
+    rb"|event: ?response\.(?:completed|incomplete|failed|cancelled)"
 )
+"""What stands in every event that ends a stream, well or not, and hardly in another."""
 _SAYS_NOTHING: Final = frozenset(
     {
         "response.created",
@@ -81,7 +82,7 @@ class ResponseScanner:
         block = self._splitter.whole(data)
         if len(block) < 2:  # nothing, or one more line end behind an event that has left
             passed = _NOTHING
-        elif self._committed and len(block) <= MAX_EVENT and not any(m in block for m in _MARKS):
+        elif self._committed and len(block) <= MAX_EVENT and _is_plain(block):
             passed = Passed(block)
         else:
             passed = self._read(block)
@@ -107,10 +108,16 @@ class ResponseScanner:
     # -- a stream ----------------------------------------------------------------------------
 
     def _read(self, block: bytes) -> Passed:
-        """Read whole events, one after the other."""
+        """Read whole events: each one up to the first content, then those that hold a mark."""
         content = False
         at = 0
         while at < len(block):
+            if self._committed and len(block) - at <= MAX_EVENT:
+                mark = _MARK.search(block, at)
+                if mark is None:
+                    break
+                border = block.rfind(b"\n\n", at, mark.start())
+                at = at if border < 0 else border + 2
             end = block.find(b"\n\n", at) + 2
             if end - at > MAX_EVENT + 1:
                 return self._fail(block[:at], too_long(MAX_EVENT), content=content)
@@ -225,6 +232,19 @@ def as_stream(body: bytes) -> bytes:
         b"event: %b\ndata: %b\n\n"
         % (kind.encode(), msgspec.json.encode({"type": kind, "sequence_number": n, **fields}))
         for n, (kind, fields) in enumerate(events)
+    )
+
+
+def _is_plain(block: bytes) -> bool:
+    """Whether a read says nothing but that the answer goes on."""
+    return not (
+        b'"error"' in block
+        or b"response.completed" in block
+        or b"response.incomplete" in block
+        or b"response.failed" in block
+        or b"response.cancelled" in block
+        or b"event: error" in block
+        or b"event:error" in block
     )
 
 

@@ -44,6 +44,12 @@ TERMINAL: Final = frozenset(
 """Types of the events that end a stream."""
 
 _TEXT: Final = b"response.output_text.delta"
+_PIECE: Final = (
+    b'{"type":"response.output_text.delta",',
+    b'{"type": "response.output_text.delta",',
+)
+"""How nearly every piece of a text begins."""
+
 _EVENT: Final = msgspec.json.Decoder(StreamEvent)
 _TEXT_DELTA: Final = msgspec.json.Decoder(TextDelta)
 _RESPONSE: Final = msgspec.json.Decoder(ResponseObject)
@@ -87,8 +93,7 @@ class ResponseDecoder:
         try:
             found = self._splitter.feed(data)
             if isinstance(found, list):
-                for event in found:
-                    self._event(event, events)
+                self._mixed(found, events)
             elif found:
                 self._block(found, events)
             if self._splitter.overflow and not self.done:
@@ -134,6 +139,8 @@ class ResponseDecoder:
 
     def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
         """Read payloads one a line: nearly always pieces of one text."""
+        if self.done:
+            return
         try:
             pieces = _TEXT_DELTA.decode_lines(lines)
         except UNREADABLE:
@@ -154,6 +161,20 @@ class ResponseDecoder:
             text = "".join([piece.delta for piece in pieces[at:end]])
             events += self._output.text(text, *place)
             at = end
+
+    def _mixed(self, found: list[SseEvent], events: list[ChatEvent]) -> None:
+        """Read events of all kinds: pieces of text that follow each other are read together."""
+        pieces: list[bytes] = []
+        for event in found:
+            if event.data.startswith(_PIECE) and b"\n" not in event.data:
+                pieces.append(event.data)
+                continue
+            if pieces:
+                self._block(b"\n".join(pieces), events)
+                pieces.clear()
+            self._event(event, events)
+        if pieces:
+            self._block(b"\n".join(pieces), events)
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         self._payload(event.name, event.data, events)
