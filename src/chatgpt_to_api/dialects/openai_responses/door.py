@@ -309,12 +309,14 @@ class ResponsesDoor:
 
     def _check_counts(self, asked: ResponsesRequest) -> None:
         limits = self._limits
-        for name, code, given, most, setting in (
-            ("input", "too_many_items", asked.input, limits.messages, "MESSAGES"),
-            ("tools", "too_many_tools", asked.tools, limits.tools, "TOOLS"),
-        ):
-            if isinstance(given, list) and len(given) > most:
-                raise too_many(name, code, len(given), most, f"CHATGPT_TO_API_MAX_{setting}")
+        items = len(asked.input) if isinstance(asked.input, list) else 0
+        if items > limits.messages:
+            setting = "CHATGPT_TO_API_MAX_MESSAGES"
+            raise too_many("input", "too_many_items", items, limits.messages, setting)
+        tools = len(asked.tools or ())
+        if tools > limits.tools:
+            setting = "CHATGPT_TO_API_MAX_TOOLS"
+            raise too_many("tools", "too_many_tools", tools, limits.tools, setting)
 
 
 DOOR: Final = ResponsesDoor()
