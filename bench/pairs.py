@@ -21,7 +21,7 @@ from chatgpt_to_api.chat.events import ChatEvent, Started, UsageReported
 from chatgpt_to_api.chat.request import ChatRequest, Message, Text
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.anthropic.door import DOOR as ANTHROPIC_DOOR
-from chatgpt_to_api.dialects.anthropic.upstream import AnthropicUpstream
+from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import Asked, Door, Upstream
 from chatgpt_to_api.dialects.conversation.door import DOOR as CONVERSATION_DOOR
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
@@ -62,7 +62,7 @@ class Dialect(NamedTuple):
 DIALECTS: Final = (
     Dialect("chat", CHAT_DOOR, "/v1/chat/completions", ChatUpstream(URL)),
     Dialect("responses", RESPONSES_DOOR, "/v1/responses", ResponsesUpstream(URL)),
-    Dialect("anthropic", ANTHROPIC_DOOR, "/v1/messages", AnthropicUpstream(URL)),
+    Dialect("anthropic", ANTHROPIC_DOOR, "/v1/messages", MessagesUpstream(URL)),
     Dialect(
         "gemini",
         GEMINI_DOOR,
