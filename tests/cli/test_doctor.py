@@ -15,6 +15,8 @@ import pytest
 from chatgpt_to_api.local_model.model_file import GGUF_SIZE, model_path
 from support.access_tokens import jwt
 from support.gateway_process import run_command
+from support.gemini.server import KEY as GEMINI_KEY
+from support.gemini.server import Gemini
 from support.ollama_server import OllamaServer
 from support.scripted_backend import Play, html_play, json_play
 from support.stage import Stage, backend_thread, missing_token
@@ -201,6 +203,22 @@ def test_a_refresh_token_is_neither_spent_nor_sent(empty: Path) -> None:
         assert [seen.token for seen in backend.seen] == [KEY]
         assert "works, 1 model" in found["upstream v"]["says"]
         assert "rt-secret" not in json.dumps(found)
+
+
+def test_a_gemini_server_is_asked_for_its_models(empty: Path) -> None:
+    """With its key in a header; a key that it refuses is told as such."""
+    empty.mkdir(exist_ok=True)
+    config = '[upstreams.google]\nkind = "gemini"\nbase_url = "{}"\napi_keys = ["{}"]\n'
+    with backend_thread(Gemini()) as backend:
+        (empty / "config.toml").write_text(config.format(backend.url("/v1beta"), GEMINI_KEY))
+        code, found = examined(empty)
+        assert code == 0, found
+        assert "speaks Google's Gemini API: works, 2 models" in found["upstream google"]["says"]
+        (empty / "config.toml").write_text(config.format(backend.url("/v1beta"), "AIzaPlanted"))
+        code, found = examined(empty)
+    assert code == 1
+    assert "the key is refused" in found["upstream google"]["says"]
+    assert "Planted" not in str(found)
 
 
 def test_what_cannot_be_reached_says_why(empty: Path) -> None:

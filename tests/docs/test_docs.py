@@ -35,6 +35,7 @@ PAIRS: Final = [
             "upstreams",
             "responses-upstream",
             "ollama",
+            "gemini",
         )
     ),
 ]

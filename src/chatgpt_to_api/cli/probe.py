@@ -23,6 +23,7 @@ from chatgpt_to_api.config.settings import Kind, Settings, UpstreamSettings
 from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import ListsModels, UpstreamFault
 from chatgpt_to_api.dialects.conversation.faults import fault_of_reply
+from chatgpt_to_api.dialects.gemini.upstream import GeminiUpstream
 from chatgpt_to_api.dialects.ollama.model_list import OllamaModels
 from chatgpt_to_api.dialects.ollama.server import OllamaServer
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
@@ -270,6 +271,11 @@ _VENDORS: Final[Mapping[Kind, _Vendor]] = {
         "Anthropic's API",
         "/v1/models",
         "the URL before /v1/messages, such as https://api.anthropic.com",
+    "gemini": _Vendor(
+        GeminiUpstream,
+        "Google's Gemini API",
+        "/models",
+        "the one before /models, mostly ending in /v1beta",
     ),
     "ollama": _Vendor(
         lambda url: OllamaModels(OllamaServer(url)),
