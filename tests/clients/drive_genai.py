@@ -118,6 +118,7 @@ told["history"] = [content.role for content in chat.get_history()]
 told["streamedChat"] = "".join(p.text or "" for p in chat.send_message_stream("Three"))
 
 told["models"] = [card.name for card in client.models.list(config={"page_size": 3})]
+told["counted"] = client.models.count_tokens(model=model, contents="one two three").total_tokens
 told["limited"] = (
     client.models.generate_content(model=model, contents="Hello", config={"max_output_tokens": 1})
     .candidates[0]

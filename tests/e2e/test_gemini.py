@@ -475,3 +475,54 @@ def test_a_method_that_is_not_served_is_named(standing: Standing) -> None:
     assert "batchEmbedContents" in answer.json["error"]["message"]
     wrong = standing.gateway.fetch("/v1beta/models/gemini-2.5-flash:generateContent")
     assert (wrong.status, wrong.json["error"]["code"]) == (405, 405)
+
+
+# -- counts ----------------------------------------------------------------------------------------
+
+
+def test_a_gemini_server_counts_itself(standing: Standing) -> None:
+    """Trap 63: the whole request names the path's model, whatever the client called it."""
+    turns = [user("one two three")]
+    headers = {"x-goog-api-key": CLIENT_KEY}
+    for body in (
+        {"contents": turns},
+        {"generateContentRequest": {"model": "models/nick", "contents": turns}},
+    ):
+        answer = standing.gateway.fetch(
+            "/v1beta/models/nick:countTokens",
+            method="POST",
+            body=json.dumps(body),
+            headers=headers,
+        )
+        assert (answer.status, answer.json) == (200, {"totalTokens": 3}), answer.text
+        assert "x-token-count" not in answer.headers
+    assert standing.asked.path == "/v1beta/models/gemini-2.5-flash:countTokens"
+
+
+def test_elsewhere_the_gateway_counts_and_says_so(standing: Standing) -> None:
+    """Trap 63: instructions and tools count, nobody is asked, a header marks the estimate."""
+    turns = [user("one two three")]
+    short = standing.ask("gpt-4o", *turns, method="countTokens")
+    assert short.json["totalTokens"] >= 3
+    assert short.headers["x-token-count"].startswith("estimate")
+    whole = {
+        "model": "models/gpt-4o",
+        "contents": turns,
+        "tools": [DECLARED],
+        "system_instruction": {"parts": [{"text": "Be kind to everybody."}]},
+    }
+    answer = standing.gateway.fetch(
+        "/v1/models/gpt-4o:countTokens",
+        method="POST",
+        body=json.dumps({"generate_content_request": whole}),
+        headers={"x-goog-api-key": CLIENT_KEY},
+    )
+    assert answer.json["totalTokens"] > short.json["totalTokens"] + 15
+    assert not standing.vendor.seen
+    neither = standing.gateway.fetch(
+        "/v1beta/models/gpt-4o:countTokens",
+        method="POST",
+        body="{}",
+        headers={"x-goog-api-key": CLIENT_KEY},
+    )
+    assert neither.json["error"]["status"] == "INVALID_ARGUMENT"

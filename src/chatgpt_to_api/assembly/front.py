@@ -12,6 +12,7 @@ from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.anthropic import door as messages_door
 from chatgpt_to_api.dialects.anthropic.count import CountDoor
 from chatgpt_to_api.dialects.conversation import door as conversation_door
+from chatgpt_to_api.dialects.gemini import count as gemini_count
 from chatgpt_to_api.dialects.gemini import door as gemini_door
 from chatgpt_to_api.dialects.ollama import door as ollama_door
 from chatgpt_to_api.dialects.ollama import embed_door as ollama_embed_door
@@ -113,7 +114,12 @@ def open_front(
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     generate = DoorEntry(gemini_door.GenerateDoor(request_limits), gateway, key_in_query=True)
-    of_models = {gemini_door.GENERATE: generate, gemini_door.STREAM: generate}
+    counts = gemini_count.CountDoor(request_limits)
+    of_models = {
+        gemini_door.GENERATE: generate,
+        gemini_door.STREAM: generate,
+        gemini_count.METHOD: DoorEntry(counts, TokenCounts(gateway, counts), key_in_query=True),
+    }
     aliases = Aliases(server.model_aliases)
     of_gemini = GeminiSite(overview, gatekeeper)
     others: list[OtherLists] = [

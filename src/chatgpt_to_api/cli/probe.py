@@ -271,6 +271,7 @@ _VENDORS: Final[Mapping[Kind, _Vendor]] = {
         "Anthropic's API",
         "/v1/models",
         "the URL before /v1/messages, such as https://api.anthropic.com",
+    ),
     "gemini": _Vendor(
         GeminiUpstream,
         "Google's Gemini API",

@@ -15,6 +15,7 @@ from chatgpt_to_api.dialects.anthropic.count import CountUpstream
 from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
+from chatgpt_to_api.dialects.gemini.count import CountUpstream as GeminiCountUpstream
 from chatgpt_to_api.dialects.gemini.upstream import GeminiUpstream
 from chatgpt_to_api.dialects.ollama.embed_messages import PATHS as EMBED_PATHS
 from chatgpt_to_api.dialects.ollama.embed_upstream import EmbedRelay, EmbedUpstream
@@ -266,7 +267,7 @@ def _upstream(
             generate = GeminiUpstream(upstream.base_url)
             return structs.replace(
                 _keyed(name, upstream, proxies, generate),
-                relays=_relays(generate),
+                relays=_relays(generate, GeminiCountUpstream(upstream.base_url)),
                 lists=generate,
             )
         case "anthropic":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from chatgpt_to_api.dialects.gemini.messages import (
+    CountTokensRequest,
     GenerateContentRequest,
     GenerateContentResponse,
 )
@@ -34,6 +35,7 @@ _ALT: Final = in_query("alt", "`sse` for a stream of events; else it is a JSON a
 def schemas(structs: Structs) -> dict[str, Schema]:
     """Return the schemas these paths refer to."""
     structs.schema(GenerateContentRequest)
+    structs.schema(CountTokensRequest)
     structs.schema(GenerateContentResponse)
     error = record(
         {"code": INTEGER, "message": STRING, "status": STRING}, details=array({"type": "object"})
@@ -49,6 +51,7 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     )
     return {
         ERROR: record({"error": error}),
+        "TokenCount": record({"totalTokens": INTEGER}),
         "GeminiModel": model,
         "GeminiModels": record({"models": array(ref("GeminiModel"))}, nextPageToken=STRING),
     }
@@ -58,6 +61,7 @@ def paths() -> dict[str, dict[str, Operation]]:
     """Return the operations by path and method."""
     answer = ref("GenerateContentResponse")
     whole = {"application/json": answer}
+    counted = {"application/json": ref("TokenCount")}
     streamed = {"text/event-stream": STRING, "application/json": array(answer)}
     questions = {
         path: {"post": operation}
@@ -67,6 +71,10 @@ def paths() -> dict[str, dict[str, Operation]]:
             (
                 f"{prefix}/models/{{model}}:streamGenerateContent",
                 _question("Ask a model for a stream", streamed, _ALT),
+            ),
+            (
+                f"{prefix}/models/{{model}}:countTokens",
+                _question("Count a prompt", counted, body="CountTokensRequest"),
             ),
         )
     }
@@ -97,11 +105,16 @@ def _page(summary: str, shown: str, errors: tuple[int, ...], *parameters: Schema
     )
 
 
-def _question(summary: str, answer: dict[str, Schema], *parameters: Schema) -> Operation:
+def _question(
+    summary: str,
+    answer: dict[str, Schema],
+    *parameters: Schema,
+    body: str = "GenerateContentRequest",
+) -> Operation:
     return Operation(
         summary=summary,
         tag=TAG,
-        body=ref("GenerateContentRequest"),
+        body=ref(body),
         replies={"200": ("The answer.", answer)},
         errors=(*QUESTION_ERRORS, *BUSY_ERRORS),
         error=ERROR,

@@ -64,8 +64,9 @@ class Served:
 
     def forget(self) -> None:
         """Forget what was asked, and what the gateway learnt from it."""
-        answer = self.gateway.admin("POST", "/admin/tokens/reset")
-        assert answer.status == 200, answer.text
+        for name in ("google", "vendor"):
+            answer = self.gateway.admin("POST", f"/admin/tokens/reset?upstream={name}")
+            assert answer.status == 200, answer.text
         for backend in (self.google, self.vendor, self.outside):
             backend.seen.clear()
 

@@ -57,7 +57,7 @@ def place_of(head: RequestHead) -> Place:
 class GenerateAsked:
     """One request: decoded and checked as far as every lane needs it."""
 
-    __slots__ = ("_body", "_depth", "_head", "_spelled", "asked", "config", "model", "n", "place")
+    __slots__ = ("asked", "body", "config", "depth", "head", "model", "n", "place", "put_right")
 
     untranslated = ()
     include_usage = True  # this dialect's replies always tell it
@@ -70,10 +70,10 @@ class GenerateAsked:
         asked: GenerateContentRequest,
         depth: int,
     ) -> None:
-        self._head = head
-        self._body = body
-        self._spelled = put_right
-        self._depth = depth
+        self.head = head
+        self.body = body
+        self.put_right = put_right
+        self.depth = depth
         self.asked = asked
         self.place = place_of(head)
         self.config = config_of(asked)
@@ -94,7 +94,7 @@ class GenerateAsked:
     @property
     def affinity(self) -> bytes:
         """The session a header names, else b"": the dialect's JSON names none."""
-        for name, value in self._head.headers:
+        for name, value in self.head.headers:
             if name in _SESSION_HEADERS and value:
                 return value[:1024]
         return b""
@@ -118,9 +118,9 @@ class GenerateAsked:
 
     def request(self) -> ChatRequest:
         """Return the whole request in canonical form. Raises InvalidRequest naming the field."""
-        check_depth(self._spelled, self._depth)
+        check_depth(self.put_right, self.depth)
         return canonical(
-            self.asked, self.config, self._spelled, model=self.model, stream=self.stream
+            self.asked, self.config, self.put_right, model=self.model, stream=self.stream
         )
 
     def needs(self) -> Needs:
@@ -134,8 +134,8 @@ class GenerateAsked:
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # replies always tell it
         """Return the client's own JSON: the model stands in the path, and rarely here too."""
         if self.asked.model is None:
-            return self._body
-        fields = _RAW_OBJECT.decode(self._body)
+            return self.body
+        fields = _RAW_OBJECT.decode(self.body)
         fields["model"] = Raw(msgspec.json.encode(f"models/{model.removeprefix('models/')}"))
         return msgspec.json.encode(fields)
 
