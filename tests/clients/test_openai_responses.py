@@ -6,7 +6,9 @@ The vendor behind it knows chat completions alone, so all of Responses is the ga
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import openai
@@ -15,6 +17,8 @@ from openai import OpenAI
 from openai.types.responses import Response
 from pydantic import BaseModel
 
+from support.client_environments import run_client
+from support.pages import blocks
 from support.vendor.serving import CLIENT_KEY, Served
 
 WEATHER: Final[Any] = {
@@ -343,3 +347,14 @@ def test_a_conversation_is_made_grown_and_ended(sdk: OpenAI, served: Served) -> 
     assert sdk.conversations.delete(conversation.id).deleted
     with pytest.raises(openai.NotFoundError):
         sdk.responses.create(model="gpt-4o", input="Hello", conversation=conversation.id)
+
+
+@pytest.mark.parametrize("page", ["docs/responses.md", "docs/responses_CN.md"])
+def test_what_the_page_says_to_paste_works(served: Served, tmp_path: Path, page: str) -> None:
+    """The second turn is asked with the first before it."""
+    [block] = blocks(page, "python")
+    ours = block.replace("http://127.0.0.1:8080/v1", served.base_url)
+    ours = ours.replace('"anything"', f'"{CLIENT_KEY}"')
+    done = run_client(tmp_path / "home", sys.executable, "-c", ours)
+    assert done.stdout.strip() == "You said: And Rome?", done.stderr
+    assert [m["role"] for m in asked(served)["messages"]] == ["user", "assistant", "user"]

@@ -423,6 +423,26 @@ async def test_silence_is_kept_alive_and_a_late_failure_has_a_beginning(
     assert kinds == ["response.created", "response.in_progress", "response.failed"]
 
 
+async def test_a_client_that_leaves_ends_the_call_and_nothing_is_kept(
+    rig: Rig, script: OpenScript
+) -> None:
+    """Seen in the middle of a stream: the upstream is let go, no half response is stored."""
+    script.play(Play(pieces=chat_chunks(["half"], model="gpt-x-1")[:2], end="hang"))
+    gone = rig.backend.hung_up
+    body = json.dumps({"model": "gpt-x", "input": "Hello", "stream": True}).encode()
+    port = await asyncio.to_thread(lambda: rig.gateway.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = "POST /v1/responses HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer key-ann\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    async with asyncio.timeout(20):
+        said = (await reader.readuntil(b'"delta":"half"')).decode()
+    writer.close()
+    await rig.backend.until(lambda: rig.backend.hung_up > gone)
+    id = said.partition('"response":{"id":"')[2].partition('"')[0]
+    assert id.startswith("resp_")
+    assert (await get(rig, f"/v1/responses/{id}")).status == 404
+
+
 async def test_what_an_agent_must_know_of_an_error(rig: Rig, script: OpenScript) -> None:
     """A 429 with its time; the codes for a full context and an empty purse as they came."""
     body = {"error": {"message": "Too long.", "code": "context_length_exceeded", "type": "x"}}

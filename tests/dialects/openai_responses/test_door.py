@@ -444,6 +444,8 @@ def test_needs_are_told_without_translating() -> None:
     assert ask(tools=[function("f")]).may_need("tools")
     assert ask(items).may_need("tools")
     assert not ask().may_need("tools")
+    assert ask(tools=[{"type": "custom", "name": "p"}]).may_need("freeform")
+    assert not ask(tools=[function("f")]).may_need("freeform")
     assert ask(max_output_tokens=3).may_need("max_tokens")
     assert not ask(max_output_tokens=3).may_need("stop")
     custom = {"type": "custom", "name": "p"}
