@@ -160,24 +160,24 @@ def standing(
             yield gateway, backend, outside
 
 
-@pytest.mark.parametrize("model", ["gpt-5.2", "web", "claude-sonnet-4-5"])
-def test_an_episode(
+def run(
     agent: str,
     standing: tuple[GatewayProcess, ScriptedBackend, ScriptedBackend],
-    tmp_path: Path,
+    home: Path,
     model: str,
-) -> None:
-    """Text, a call that runs, its result, the final answer; and no word to any other host."""
+    **more: str,
+) -> Any:
+    """Run the agent in a folder with the note; what it tells at the end."""
     gateway, backend, outside = standing
     backend.seen.clear()
-    work = tmp_path / "work"
+    work = home / "work"
     work.mkdir()
     (work / "note.txt").write_text(SECRET)
     proxy = outside.url("")
     environment = clean_environment(
         **QUIET,
-        HOME=str(tmp_path),
-        USERPROFILE=str(tmp_path),
+        HOME=str(home),
+        USERPROFILE=str(home),
         ANTHROPIC_BASE_URL=gateway.url(""),
         ANTHROPIC_API_KEY=CLIENT_KEY,
         ANTHROPIC_MODEL=model,
@@ -190,6 +190,7 @@ def test_an_episode(
         HTTPS_PROXY=proxy,
         NO_PROXY="127.0.0.1",
         IS_SANDBOX="1",
+        **more,
     )
     done = subprocess.run(
         [
@@ -204,11 +205,41 @@ def test_an_episode(
         timeout=170,
     )
     assert done.returncode == 0, done.stderr + done.stdout + gateway.text[-3000:]
-    told = json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("model", ["gpt-5.2", "web", "claude-sonnet-4-5"])
+def test_an_episode(
+    agent: str,
+    standing: tuple[GatewayProcess, ScriptedBackend, ScriptedBackend],
+    tmp_path: Path,
+    model: str,
+) -> None:
+    """Text, a call that runs, its result, the final answer; and no word to any other host."""
+    _, backend, outside = standing
+    told = run(agent, standing, tmp_path, model)
     assert told["result"] == f"The note says: {SECRET}"
     assert told["num_turns"] == 2
     assert told["is_error"] is False
     assert told["usage"]["input_tokens"] > 0
     assert len([seen for seen in backend.seen if SECRET.encode() in seen.body]) == 1
     assert [seen.path for seen in outside.seen] == []
-    assert os.path.getsize(work / "note.txt") == len(SECRET)  # noqa: PTH202
+    assert os.path.getsize(tmp_path / "work" / "note.txt") == len(SECRET)  # noqa: PTH202
+
+
+def test_it_offers_what_the_gateway_lists(
+    agent: str,
+    standing: tuple[GatewayProcess, ScriptedBackend, ScriptedBackend],
+    tmp_path: Path,
+) -> None:
+    """Trap 62: models of every kind pass its filter, under names that lead back to them."""
+    told = run(
+        agent,
+        standing,
+        tmp_path,
+        "claude/web",
+        CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY="1",
+    )
+    assert told["result"] == f"The note says: {SECRET}"
+    cached = (tmp_path / ".claude" / "cache" / "gateway-models.json").read_text()
+    assert '"claude/web"' in cached
