@@ -1,4 +1,4 @@
-"""Writes the tables of settings.md, cli.md and parameters.md: ``make docs``, or run this file.
+"""Writes the tables of the pages that have some: ``make docs``, or run this file.
 
 What stands between a page's two marks is made here; the rest of the page is written by hand.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import typer
+from pair_rows import pair_tables
 from parameter_rows import table
 
 from chatgpt_to_api.cli.main import app
@@ -207,6 +208,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "cli.md": command_sections,
     "parameters.md": partial(table, 0),
     "parameters_CN.md": partial(table, 1),
+    "pairs.md": partial(pair_tables, 0),
+    "pairs_CN.md": partial(pair_tables, 1),
 }
 """Page → what makes its tables."""
 

@@ -14,6 +14,9 @@ from chatgpt_to_api.config.catalogue import catalogue, upstream_catalogue
 from chatgpt_to_api.config.load import load
 from support.pages import REPOSITORY, blocks, page, pages
 
+MADE = [
+    f"{name}.md" for name in ("settings", "cli", "parameters", "parameters_CN", "pairs", "pairs_CN")
+]
 TOML_BLOCKS = [
     (name, number, block)
     for name in (str(found.relative_to(REPOSITORY)) for found in pages())
@@ -21,9 +24,10 @@ TOML_BLOCKS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md", "parameters.md", "parameters_CN.md"])
+@pytest.mark.parametrize("name", MADE)
 def test_the_tables_are_those_the_code_makes(generator: ModuleType, name: str) -> None:
     """A setting, command or option that changed is not committed without its page: make docs."""
+    assert set(MADE) == set(generator.PAGES)
     text = page(f"docs/{name}")
     assert generator.with_table(text, generator.PAGES[name]()) == text
 
