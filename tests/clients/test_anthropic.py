@@ -9,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 from support.anthropic_server import KEY, AnthropicServer
-from support.client_environments import node, node_modules, program_of, told_by
+from support.client_environments import node, node_modules, program_of, run_client, told_by
 from support.gateway_process import GatewayProcess, gateway_process
+from support.pages import blocks
 from support.scripted_backend import Play, ScriptedBackend, Seen, conversation, json_play
 from support.stage import backend_thread
 from support.vendor.server import KEY as VENDOR_KEY
@@ -144,3 +145,48 @@ def test_the_node_packages_work(
         assert shown["counted"] is True
         assert shown["refused"] == ["BadRequestError", 400, "invalid_request_error"], model
     assert standing[1].seen == []
+
+
+# -- docs/anthropic.md -------------------------------------------------------------------------
+
+PAGE: Final = "docs/anthropic.md"
+
+
+def ours(block: str, gateway: GatewayProcess) -> str:
+    """A block with this gateway's address and key."""
+    assert "http://127.0.0.1:8080" in block
+    block = block.replace("http://127.0.0.1:8080", gateway.url(""))
+    return block.replace('"anything"', f'"{CLIENT_KEY}"')
+
+
+def test_the_pages_python_block_works(
+    standing: tuple[GatewayProcess, ScriptedBackend], tmp_path: Path
+) -> None:
+    """It prints what the model said, without any variable set."""
+    (block,) = blocks(PAGE, "python")
+    python = program_of("anthropic")
+    done = run_client(tmp_path / "home", python, "-c", ours(block, standing[0]))
+    assert done.stdout.strip() == "You said: Hello from Oslo!", done.stderr
+
+
+def test_the_pages_node_blocks_work(
+    standing: tuple[GatewayProcess, ScriptedBackend], tmp_path: Path
+) -> None:
+    """The same from Node."""
+    node_modules(HERE / "node-anthropic", tmp_path)
+    written = blocks(PAGE, "js")
+    assert len(written) == 2
+    for place, block in enumerate(written):
+        program = tmp_path / f"block{place}.mjs"
+        program.write_text(ours(block, standing[0]))
+        done = run_client(tmp_path / "home", node(), str(program))
+        assert done.stdout == "You said: Hello from Oslo!", done.stderr
+
+
+def test_the_pages_variables_are_those_of_the_agents_test() -> None:
+    """What is told to Claude Code's users is what the episodes are run with."""
+    (block,) = (b for b in blocks(PAGE, "sh") if "ANTHROPIC_MODEL" in b)
+    tested = (HERE / "test_claude_code.py").read_text()
+    for name in ("BASE_URL", "API_KEY", "MODEL", "SMALL_FAST_MODEL"):
+        assert f"ANTHROPIC_{name}=" in block
+        assert f"ANTHROPIC_{name}=" in tested

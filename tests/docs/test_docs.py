@@ -36,6 +36,7 @@ PAIRS: Final = [
             "responses-upstream",
             "ollama",
             "gemini",
+            "anthropic",
         )
     ),
 ]
