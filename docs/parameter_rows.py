@@ -217,6 +217,27 @@ KINDS: Final[Mapping[str, Mapping[str, Claim]]] = {
         "`reasoning_content` of an answer": "gateway",
         "`audio` of an answer": "refused",
     },
+    "gemini": {
+        "`logit_bias`": "ignored",
+        "`parallel_tool_calls`": "ignored",
+        "`tools`: `custom`": "gateway",
+        "`verbosity`": "ignored",
+        "`modalities`: `audio`": "ignored",
+        "`audio`": "ignored",
+        "`prediction`": "ignored",
+        "`web_search_options`": "ignored",
+        "`metadata`": "ignored",
+        "`store`": "ignored",
+        "`service_tier`": "ignored",
+        "`moderation`": "ignored",
+        "`prompt_cache_key`": "ignored",
+        "`prompt_cache_retention`": "ignored",
+        "`prompt_cache_options`": "ignored",
+        "`safety_identifier`": "ignored",
+        "`user`": "ignored",
+        "`audio` of an answer": "refused",
+        "part `file`": "refused",
+    },
 }
 """Further kinds, and what becomes of each row there that is not passed on, in its own words."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Final
@@ -35,6 +36,10 @@ kind = "openai-responses"
 base_url = "{responses}"
 models = ["openai-responses"]
 
+[upstreams.gemini]
+base_url = "{gemini}"
+models = ["gemini"]
+
 [upstreams.conversation]
 base_url = "{conversation}"
 models = ["web"]
@@ -52,6 +57,13 @@ WHOLE: Final = {
 }
 
 
+ANSWER: Final = {
+    "candidates": [
+        {"content": {"parts": [{"text": "Hi"}], "role": "model"}, "finishReason": "STOP"}
+    ]
+}
+
+
 def web_answer(asked: bytes) -> str:
     """What a model writes that is asked in words for a call, for JSON, or for neither."""
     if b"<tools>" in asked:
@@ -63,6 +75,11 @@ def serve(seen: Seen) -> Play:
     if seen.path == "/responses/v1/responses":
         said = [message("Hi")]
         return stream(said) if seen.json.get("stream") else json_play(response(said))
+    if seen.path.startswith("/gemini"):
+        whole = json.dumps(ANSWER).encode()
+        if "alt=sse" in seen.path:
+            return Play(pieces=[b"data: %b\r\n\r\n" % whole])
+        return json_play(ANSWER)
     if seen.path.startswith("/backend-api"):
         return conversation(web_answer(seen.body))
     if seen.method == "GET":
@@ -79,6 +96,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         config = CONFIG.format(
             openai=backend.url("/v1"),
             responses=backend.url("/responses/v1"),
+            gemini=backend.url("/gemini/v1beta"),
             conversation=backend.url(),
         )
         (data / "config.toml").write_text(config)
@@ -131,7 +149,7 @@ async def test_conversation_upstreams_get_what_they_can_take(rig: Rig, rows: Any
         assert listed(answer) == (given if row.conversation == "ignored" else set()), row.name
 
 
-@pytest.mark.parametrize("kind", ["openai-responses"])
+@pytest.mark.parametrize("kind", ["openai-responses", "gemini"])
 async def test_other_kinds_get_what_has_a_place_there(
     rig: Rig, generator: ModuleType, kind: str
 ) -> None:
@@ -151,6 +169,8 @@ async def test_other_kinds_get_what_has_a_place_there(
         assert answer.status == 200, f"{row.name}: {answer.text}"
         assert asked, row.name
         given = {name for name in row.sample if name != "messages"}
+        if row.name == "`parallel_tool_calls`":
+            given = {"parallel_tool_calls"}  # which says nothing without tools
         assert listed(answer) == (given if claimed == "ignored" else set()), row.name
         assert "x-emulated" not in answer.headers or claimed == "gateway", row.name
 

@@ -20,7 +20,7 @@ WEATHER = {
     "description": "Tell the weather.",
     "parameters": {
         "type": "object",
-        "properties": {"city": {"type": "string"}},
+        "properties": {"city": {"type": "string", "format": "city"}},
         "required": ["city"],
         "additionalProperties": False,
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -334,7 +334,7 @@ def test_a_signature_comes_back_through_a_chat_client(standing: Standing, stream
     assert content == (
         "I was told: get_weather: fair get_weather-0; get_weather: fair get_weather-1"
     )
-    assert first.headers.get("x-ignored-parameters") == "tools.additionalProperties"
+    assert first.headers.get("x-ignored-parameters") == "tools.format"
 
 
 def _calls_of(answer: Answer, *, stream: bool) -> list[dict[str, Any]]:
@@ -390,7 +390,10 @@ def test_a_schema_and_a_picture_over_gemini(standing: Standing) -> None:
     """Structured output with what the dialect can say, and a picture's data."""
     schema = {
         "type": "object",
-        "properties": {"city": {"type": "string"}, "people": {"type": ["integer", "null"]}},
+        "properties": {
+            "city": {"type": "string"},
+            "people": {"type": ["integer", "null"], "multipleOf": 2},
+        },
         "required": ["city"],
         "additionalProperties": False,
     }
@@ -398,7 +401,7 @@ def test_a_schema_and_a_picture_over_gemini(standing: Standing) -> None:
     answer = standing.chat("Where?", response_format=form)
     content = json.loads(answer.json["choices"][0]["message"]["content"])
     assert content == {"city": "Vaduz", "people": 5696}
-    assert answer.headers["x-ignored-parameters"] == "response_format.additionalProperties"
+    assert answer.headers["x-ignored-parameters"] == "response_format.multipleOf"
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     turn = {"role": "user", "content": [{"type": "text", "text": "What?"}, picture]}
     shown = standing.chat("", messages=[turn])

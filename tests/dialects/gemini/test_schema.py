@@ -63,9 +63,14 @@ STRING = {"type": "STRING"}
         (
             {"type": "object", "additionalProperties": False, "patternProperties": {}},
             {"type": "OBJECT"},
-            ("additionalProperties", "patternProperties"),
+            ("patternProperties",),
         ),
         ({"type": "object", "additionalProperties": True}, {"type": "OBJECT"}, ()),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            {"type": "OBJECT"},
+            ("additionalProperties",),
+        ),
         (
             {"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}}]},
             {"type": "OBJECT", "properties": {"a": STRING}},
@@ -111,6 +116,25 @@ def test_a_schema_within_itself_ends() -> None:
     made, dropped = own_schema(node)
     assert made["properties"]["next"]["properties"]["next"] == {"type": "OBJECT"}
     assert dropped == ("$ref",)
+
+
+def test_a_schema_within_itself_by_all_of_ends() -> None:
+    """``allOf`` is another way into oneself."""
+    made, dropped = own_schema({"type": "array", "items": {"allOf": [{"$ref": "#"}]}})
+    check(made, "made")
+    assert "$ref" in dropped
+
+
+def test_a_long_chain_of_references_is_cut() -> None:
+    """Each definition leads to the next, deeper than anything should go."""
+    definitions: dict[str, Any] = {
+        f"d{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{n + 1}"}}}
+        for n in range(2000)
+    }
+    definitions["d2000"] = {"type": "string"}
+    made, dropped = own_schema({"$ref": "#/$defs/d0", "$defs": definitions})
+    assert dropped == ("$ref",)
+    check(made, "made")
 
 
 def test_references_that_multiply_are_bounded() -> None:

@@ -14,6 +14,9 @@ from typing import Any, Final
 MOST_PLACES: Final = 5000
 """Most places of one schema once its references are written out; the rest is any object."""
 
+MOST_DEEP: Final = 120
+"""How deep places may stand in each other, references written out."""
+
 _KEPT: Final = (
     "title",
     "description",
@@ -65,9 +68,11 @@ _HANDLED: Final = frozenset(
         *_KEPT,
     }
 )
-_NEVER: Final = object()
-_USUAL: Final = {"additionalProperties": True, "uniqueItems": False}
-"""What these keywords say where they are not there."""
+_SAYS_NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
+    "additionalProperties": (True, False, {}),
+    "uniqueItems": (False,),
+}
+"""Values of keywords that change nothing here: the server writes only what is declared."""
 _FORMATS: Final[Mapping[str, frozenset[str]]] = {
     "STRING": frozenset({"date-time", "enum"}),
     "NUMBER": frozenset({"float", "double"}),
@@ -106,22 +111,29 @@ class _Conversion:
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
-        self._places = 0
+        self._places = self._deep = 0
         self.dropped: dict[str, None] = {}
 
     def of(self, schema: Any, within: tuple[str, ...]) -> dict[str, Any]:
         """Convert what stands in one place. ``within``: the references being written out."""
         self._places += 1
-        if self._places > MOST_PLACES:
+        if self._places > MOST_PLACES or self._deep >= MOST_DEEP:
             self.dropped["$ref"] = None
             return dict(_ANY_OBJECT)
+        self._deep += 1
+        try:
+            return self._place(schema, within)
+        finally:
+            self._deep -= 1
+
+    def _place(self, schema: Any, within: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(schema, Mapping):  # true: anything; false is nothing anybody asks for
             schema = {}
         reference = schema.get("$ref")
         if isinstance(reference, str):
             return self._referred(schema, reference, within)
         if schema.get("allOf"):
-            schema = self._together(schema)
+            schema, within = self._together(schema, within)
         kinds = _kinds(schema)
         if len(kinds - {"null"}) > 1:
             return self._several(schema, kinds, within)
@@ -137,12 +149,21 @@ class _Conversion:
         beside = {name: value for name, value in schema.items() if name != "$ref"}
         return self.of({**target, **beside}, (*within, reference))
 
-    def _together(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put the parts of ``allOf`` into one; what two of them say differently the first says."""
+    def _together(
+        self, schema: Mapping[str, Any], within: tuple[str, ...]
+    ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """Put the parts of ``allOf`` into one; what two of them say differently the first says.
+
+        What they refer to is being written out from there on.
+        """
         whole: dict[str, Any] = {name: v for name, v in schema.items() if name != "allOf"}
         for part in schema["allOf"]:
             if isinstance(part, Mapping) and isinstance(part.get("$ref"), str):
-                part = _target(self._root, part["$ref"]) or {}
+                reference = part["$ref"]
+                target = None if reference in within else _target(self._root, reference)
+                if target is None:
+                    self.dropped["$ref"] = None
+                part, within = target or {}, (*within, reference)
             if not isinstance(part, Mapping):
                 continue
             for name, value in part.items():
@@ -154,7 +175,7 @@ class _Conversion:
                     whole.setdefault(name, value) != value and name not in _SILENT
                 ):
                     self.dropped["allOf"] = None
-        return whole
+        return whole, within
 
     def _several(
         self, schema: Mapping[str, Any], kinds: frozenset[str], within: tuple[str, ...]
@@ -198,7 +219,7 @@ class _Conversion:
             if (
                 name not in _HANDLED
                 and name not in _SILENT
-                and schema[name] != _USUAL.get(name, _NEVER)
+                and schema[name] not in _SAYS_NOTHING.get(name, ())
             ):
                 self.dropped[name] = None
         return made

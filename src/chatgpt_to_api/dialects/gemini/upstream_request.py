@@ -55,8 +55,9 @@ _ARGUMENTS: Final = "arguments"
 def unheard(request: ChatRequest) -> tuple[str, ...]:
     """Name, in the client's words, what of a request this dialect cannot say."""
     names: list[str] = []
-    if request.tools and request.parallel_tool_calls is False:
-        names.append(request.named("parallel_tool_calls"))
+    parallel = request.named("parallel_tool_calls")
+    if request.tools and request.parallel_tool_calls is False and parallel != "functions":
+        names.append(parallel)  # a client of the time before tools never said it
     given = (n for n in ("user", "prompt_cache_key") if getattr(request, n) is not None)
     names += map(request.named, given)
     effort = request.reasoning_effort
