@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from support.anthropic_server import streamed
 from support.embedded_model import give_model
 from support.gateway_process import Answer, gateway_process
 from support.responses_replies import message, response, stream
@@ -35,6 +36,10 @@ models = ["m1"]
 kind = "openai-responses"
 base_url = "{responses}"
 models = ["openai-responses"]
+
+[upstreams.anthropic]
+base_url = "{anthropic}"
+models = ["anthropic"]
 
 [upstreams.gemini]
 base_url = "{gemini}"
@@ -64,6 +69,17 @@ ANSWER: Final = {
 }
 
 
+MESSAGE: Final = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
 def web_answer(asked: bytes) -> str:
     """What a model writes that is asked in words for a call, for JSON, or for neither."""
     if b"<tools>" in asked:
@@ -75,6 +91,11 @@ def serve(seen: Seen) -> Play:
     if seen.path == "/responses/v1/responses":
         said = [message("Hi")]
         return stream(said) if seen.json.get("stream") else json_play(response(said))
+    if seen.path == "/anthropic/v1/messages":
+        # Whoever is asked for JSON in words writes it.
+        text = "{}" if b"must be one JSON" in seen.body else "Hi"
+        told = {**MESSAGE, "content": [{"type": "text", "text": text}]}
+        return Play(pieces=[*streamed(told)]) if seen.json.get("stream") else json_play(told)
     if seen.path.startswith("/gemini"):
         whole = json.dumps(ANSWER).encode()
         if "alt=sse" in seen.path:
@@ -96,6 +117,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         config = CONFIG.format(
             openai=backend.url("/v1"),
             responses=backend.url("/responses/v1"),
+            anthropic=backend.url("/anthropic"),
             gemini=backend.url("/gemini/v1beta"),
             conversation=backend.url(),
         )
@@ -149,7 +171,7 @@ async def test_conversation_upstreams_get_what_they_can_take(rig: Rig, rows: Any
         assert listed(answer) == (given if row.conversation == "ignored" else set()), row.name
 
 
-@pytest.mark.parametrize("kind", ["openai-responses", "gemini"])
+@pytest.mark.parametrize("kind", ["openai-responses", "anthropic", "gemini"])
 async def test_other_kinds_get_what_has_a_place_there(
     rig: Rig, generator: ModuleType, kind: str
 ) -> None:

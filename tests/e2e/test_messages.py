@@ -626,8 +626,8 @@ def test_several_choices_are_several_calls(stand: Stand) -> None:
     assert len(stand.claude.seen) == 2
 
 
-def test_a_key_that_is_refused_and_an_account_without_credit(stand: Stand) -> None:
-    """The operator's trouble is not told as the client's mistake."""
+def test_the_upstreams_models_are_listed(stand: Stand) -> None:
+    """With the length of their context, as the API's own list says it."""
     answer = stand.gateway.fetch("/v1/models")
     names = {card["id"] for card in answer.json["data"]}
     assert "claude-opus-4-8" in names

@@ -64,6 +64,7 @@ def dropped(request: ChatRequest, model: str, longest: int | None) -> tuple[str,
     """Name, in the client's words, the given parameters that ``model`` is not sent."""
     names = [request.named(name) for name in answering(request, model, longest).dropped]
     if request.dialect != DIALECT:
+        names += ["prompt_cache_key"] if request.prompt_cache_key is not None else []
         names += (request.named(name) for name in request.extras)
     return tuple(names)
 
