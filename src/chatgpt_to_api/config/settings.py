@@ -436,6 +436,14 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     include_usage: Annotated[
         bool, of_upstream("Ask for token counts at the end of a stream.", "openai", "local")
     ] = True
+    late_system: Annotated[
+        Literal["system", "user"],
+        of_upstream(
+            "As whose words a system message after the first turn is sent, where a request is "
+            "translated: some models' templates refuse a late one.",
+            "openai",
+        ),
+    ] = "system"
     max_tokens: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         of_upstream(

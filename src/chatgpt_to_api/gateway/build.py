@@ -214,7 +214,11 @@ def _upstream(
             completes = not {"completions", EVERY}.isdisjoint(upstream.endpoints)
             responds = not {RESPONSES, EVERY}.isdisjoint(upstream.endpoints)
             responses = [ResponsesUpstream(upstream.base_url)] if responds else []
-            codec = ChatUpstream(upstream.base_url, include_usage=upstream.include_usage)
+            codec = ChatUpstream(
+                upstream.base_url,
+                include_usage=upstream.include_usage,
+                late_system=upstream.late_system,
+            )
             return structs.replace(
                 _keyed(name, upstream, proxies, codec, WITH_FREEFORM),
                 endpoints=frozenset(upstream.endpoints),

@@ -111,3 +111,16 @@ def test_a_document_by_its_url_is_refused() -> None:
         UPSTREAM.ignored(asked(Message("user", (Text("x"), File(url="https://x/a.pdf")))))
     assert refused.value.param == "messages[0].content[1]"
     assert refused.value.code == "unsupported_parameter"
+
+
+def test_a_late_system_message_becomes_the_users_where_templates_refuse_it() -> None:
+    """Trap 24: in its place, neither hoisted nor dropped; the opening stays the system's."""
+    opening = Message("system", (Text("be brief"),)), Message("developer", (Text("and kind"),))
+    late = Message("system", (Text("now in French"),))
+    turns = (*opening, HELLO, Message("assistant", (Text("hi"),)), late, HELLO)
+    roles = ["system", "developer", "user", "assistant", "system", "user"]
+    assert [message["role"] for message in sent(asked(*turns))["messages"]] == roles
+    strict = ChatUpstream("http://upstream.example/v1", late_system="user")
+    body = json.loads(strict.encode(asked(*turns), "m", ANONYMOUS, NoIds()).body)
+    assert [message["role"] for message in body["messages"]] == [*roles[:4], "user", "user"]
+    assert body["messages"][4]["content"] == "now in French"

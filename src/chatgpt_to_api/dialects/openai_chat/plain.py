@@ -69,6 +69,20 @@ def in_plain_words(request: ChatRequest, model: str) -> ChatRequest:
     )
 
 
+def with_late_system_as_user(request: ChatRequest) -> ChatRequest:
+    """Return the request with system messages after the first turn as the user's, in their place.
+
+    Chat templates of many open models refuse a system message anywhere but at the beginning.
+    """
+    begun = False
+    messages = []
+    for message in request.messages:
+        late = begun and message.role in ("system", "developer")
+        begun = begun or message.role not in ("system", "developer")
+        messages.append(structs.replace(message, role="user") if late else message)
+    return structs.replace(request, messages=tuple(messages))
+
+
 def own_names(request: ChatRequest) -> Mapping[str, str]:
     """Return, by the names that the server knows, what renamed tools are really called."""
     return _NO_NAMES if request.dialect in ALL_SHARED else ToolNames(request, LONGEST_NAME).own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
@@ -17,6 +19,7 @@ from chatgpt_to_api.dialects.openai_chat.plain import (
     in_plain_words,
     own_names,
     unsaid,
+    with_late_system_as_user,
 )
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
 from chatgpt_to_api.dialects.openai_chat.upstream_request import (
@@ -31,13 +34,21 @@ from chatgpt_to_api.wire.secret import Access
 class ChatUpstream:
     """An OpenAI-compatible server at ``base_url`` (which ends in ``/v1`` or the like).
 
-    ``include_usage``: streams of translated requests are asked to
-    report usage; off for servers that refuse the option. Raises ValueError for a bad URL.
+    ``include_usage``: streams of translated requests are asked to report usage; off for servers
+    that refuse the option. ``late_system``: as whose words system messages after the first turn are
+    sent. Raises ValueError for a bad URL.
     """
 
     dialect = DIALECT
 
-    def __init__(self, base_url: str, *, include_usage: bool = True) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        include_usage: bool = True,
+        late_system: Literal["system", "user"] = "system",
+    ) -> None:
+        self._late_as_user = late_system == "user"
         self._server = OpenAIServer(base_url)
         self._chat = self._server.target(b"/chat/completions")
         self._include_usage = include_usage
@@ -54,7 +65,10 @@ class ChatUpstream:
     def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:  # noqa: ARG002  # the contract's; this dialect puts no ids on the wire
         """Return the call that asks ``request`` of ``model``."""
         usage = self._include_usage or request.include_usage
-        body = request_object(in_plain_words(request, model), model, include_usage=usage)
+        plain = in_plain_words(request, model)
+        if self._late_as_user:
+            plain = with_late_system_as_user(plain)
+        body = request_object(plain, model, include_usage=usage)
         data = msgspec.json.encode(body)
         return self._server.post_at(self._chat, data, access, stream=request.stream)
 
