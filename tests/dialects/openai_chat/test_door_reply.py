@@ -69,7 +69,7 @@ def said(*pieces: str, reason: str = "stop") -> list[ChatEvent]:
 
 
 def test_every_chunk_has_one_identity_and_the_first_tells_the_role() -> None:
-    """Same id, time and model on all chunks; the model that answers, not the one asked for."""
+    """Trap 12: same id, time and model on all chunks; the model that answers, not the one asked."""
     read = streamed(said("He", "llo"))
     assert {(c["id"], c["created"], c["model"], c["object"]) for c in read} == {
         (
@@ -104,7 +104,7 @@ def test_texts_of_one_read_share_a_chunk() -> None:
 
 
 def test_usage_comes_last_and_only_if_asked_for() -> None:
-    """After the finish chunk, before [DONE], without choices; null in every chunk before."""
+    """Trap 13: after the finish chunk, before [DONE], without choices; null in chunks before."""
     usage = UsageReported(Usage(5, 7, 3, 2, 1, "reported"))
     quiet = streamed([usage, *said("x")])
     assert all("usage" not in chunk for chunk in quiet)
@@ -142,7 +142,7 @@ def calls_reply() -> list[ChatEvent]:
 
 
 def test_calls_are_counted_per_stream_and_named_once() -> None:
-    """Id, type and name in the first delta of an index, then argument deltas only."""
+    """Traps 18, 19: id, type and name in the first delta of an index, then argument deltas only."""
     read = streamed(calls_reply())
     pieces = [d["tool_calls"] for d in deltas(read) if "tool_calls" in d]
     made_up = pieces[3][0]["id"]
@@ -185,7 +185,7 @@ def test_the_vendors_own_accumulator_understands_the_stream() -> None:
 
 
 def test_a_whole_reply_of_calls_has_null_content() -> None:
-    """Calls without words: content is null; calls without arguments hold an empty object."""
+    """Traps 21, 22: calls without words: null; calls without arguments hold an empty object."""
     tracker = BlockTracker()
     events = [*tracker.tool_call("c", "f"), *tracker.finish("tool_calls")]
     (choice,) = whole(events)["choices"]

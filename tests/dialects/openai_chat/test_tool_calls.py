@@ -63,7 +63,7 @@ TWO = [("a", "f", '{"x":1}'), ("b", "f", '{"y":2}')]
     ],
 )  # fmt: skip
 def test_two_calls_of_one_function_assemble(pieces: list[ToolCallPiece]) -> None:
-    """By id, by index, by both or by one of them alone."""
+    """Traps 18, 20: by id, by index, by both or by one of them alone."""
     assert assembled(*pieces) == TWO
 
 
@@ -103,7 +103,7 @@ def test_nameless_repetition_is_a_new_call_once_the_arguments_are_whole() -> Non
 
 
 def test_arguments_that_come_as_an_object_become_their_json() -> None:
-    """Some servers send the finished object."""
+    """Trap 22: some servers send the finished object, or all of it at once."""
     assert assembled(piece(0, "a", "f", {"x": [1, "y"]})) == [("a", "f", '{"x":[1,"y"]}')]
 
 

@@ -263,9 +263,31 @@ def test_the_lean_road_and_the_full_one_mean_the_same(rows: list[tuple[str, str,
     ],
 )
 def test_usage_is_found_wherever_it_stands(tail: bytes) -> None:
-    """Without choices, beside them, in them, on the finish, in every chunk: the last one holds."""
+    """Trap 14: without choices, beside them, in them, at the end, everywhere: the last holds."""
     reported = [made for made in decode(text("a") + tail + DONE) if isinstance(made, UsageReported)]
     assert reported == [UsageReported(upstream_usage())]
+
+
+@pytest.mark.parametrize("first", [{"choices": []}, {"choices": None}, {}])
+def test_a_first_chunk_without_choices_is_not_the_end(first: dict[str, Any]) -> None:
+    """Trap 15: filter results of the prompt come before the answer."""
+    events = decode(event(**first, model="", prompt_filter_results=[{}]) + PLAIN)
+    assert spoken(events) == "Héllo 🙂"
+    assert Finished("stop") in events
+
+
+@pytest.mark.parametrize("content", [{"content": None}, {"content": ""}, {}])
+def test_calls_come_whatever_stands_for_no_content(content: dict[str, Any]) -> None:
+    """Trap 21: null, an empty string, or nothing at all beside the calls."""
+    called = {"index": 0, "id": "a", "type": "function", "function": {"name": "f"}}
+    whole = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+    streamed = decode(chunk({**content, "tool_calls": [called]}) + chunk(finish="stop") + DONE)
+    message = {"role": "assistant", **content, "tool_calls": [whole]}
+    body = json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]})
+    for events in (streamed, decode(body.encode())):
+        kinds = [made.kind for made in events if isinstance(made, BlockStarted)]
+        assert (kinds, spoken(events)) == (["tool_call"], "")
+        assert Finished("tool_calls") in events
 
 
 def test_usage_that_cannot_be_read_is_no_failure() -> None:
@@ -275,7 +297,7 @@ def test_usage_that_cannot_be_read_is_no_failure() -> None:
 
 
 def test_an_empty_finish_reason_is_none() -> None:
-    """Some servers send an empty string in the middle."""
+    """Trap 16: some servers send an empty string in the middle."""
     events = decode(text("a", finish="") + text("b", finish="") + chunk(finish="stop") + DONE)
     assert spoken(events) == "ab"
     assert [made for made in events if isinstance(made, Finished)] == [Finished("stop")]
@@ -302,7 +324,7 @@ def test_finish_reasons(said: str, reason: str) -> None:
 
 @pytest.mark.parametrize("said", ["stop", "STOP", "tool_calls", "completed"])
 def test_calls_are_the_reason_whatever_the_server_says(said: str) -> None:
-    """In the same chunk as the call or in a later one."""
+    """Trap 17: in the same chunk as the call or in a later one."""
     call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
     apart = chunk({"tool_calls": [call]}) + chunk(finish=said) + DONE
     together = chunk({"tool_calls": [call]}, finish=said) + DONE
