@@ -105,6 +105,45 @@ def test_the_limit_means_the_same_however_the_stream_is_cut(
     assert whole.cut == pieces.cut
 
 
+def in_runs(chunks: list[bytes], splitter: SseSplitter) -> list[SseEvent]:
+    """All events of a stream read in runs, each payload of a run by itself."""
+    events: list[SseEvent] = []
+    for chunk in chunks:
+        for found in splitter.runs(chunk):
+            assert found
+            if isinstance(found, SseEvent):
+                events.append(found)
+            else:
+                events += [SseEvent(b"", line) for line in found.split(b"\n") if line]
+    return events + splitter.eof()
+
+
+@given(
+    stream=STREAMS, alias=st.sampled_from([b"", b"delta"]), limit=st.integers(3, 60), data=st.data()
+)
+def test_runs_hold_the_same_events_in_the_same_order(
+    stream: bytes, alias: bytes, limit: int, data: st.DataObject
+) -> None:
+    """Read in runs, in any chunking and at any limit, a stream says what it says event by event."""
+    chunks = cut(stream, data)
+    exact, runs = SseSplitter(limit=limit, alias=alias), SseSplitter(limit=limit, alias=alias)
+    assert in_runs(chunks, runs) == split(chunks, exact)
+    assert runs.overflow == exact.overflow
+    assert runs.cut == exact.cut
+
+
+@pytest.mark.parametrize("alias", [b"", b"delta"])
+def test_plain_events_between_others_stay_together(alias: bytes) -> None:
+    """The beginning and the end of a reply do not take its long middle off the fast road."""
+    name = b"event: delta\n" if alias else b""
+    middle = b"".join(name + b"data: %d\n\n" % number for number in range(3))
+    odd = b"event: ping\ndata: p\n\n"
+    stream = odd + middle + odd + odd + middle + b": comment\n\n" + middle
+    ping = SseEvent(b"ping", b"p")
+    run = b"0\n1\n2"
+    assert SseSplitter(alias=alias).runs(stream) == [ping, run, ping, ping, run, run]
+
+
 @pytest.mark.parametrize(
     ("stream", "events"),
     [

@@ -8,6 +8,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 MAX_EVENT: Final = 8 * 1024 * 1024
@@ -43,6 +44,8 @@ class SseSplitter:
         "_held",
         "_held_size",
         "_limit",
+        "_named",
+        "_run",
         "_started",
         "cut",
         "overflow",
@@ -51,6 +54,8 @@ class SseSplitter:
     def __init__(self, *, limit: int = MAX_EVENT, alias: bytes = b"") -> None:
         self._limit = limit
         self._alias = alias
+        self._named = b"event: %b\ndata: " % alias if alias else _SPACED
+        self._run: re.Pattern[bytes] | None = None  # of events that all begin so
         self._held: list[bytes] = []  # bytes since the last border, line ends already LF
         self._held_size = 0
         self._started = False
@@ -80,6 +85,42 @@ class SseSplitter:
             if lines is not None:
                 return lines
         return self._exact(block)
+
+    def runs(self, data: bytes) -> list[bytes | SseEvent]:
+        """Do what ``feed`` does where other events stand around the plain ones.
+
+        ``bytes`` in the list are payloads of plain events that follow each other, never none; with
+        an alias they are those that bear it, in the usual spelling. All else comes event by event.
+        """
+        block = self.whole(data)
+        if not block:
+            return []
+        if len(block) > self._limit + 1:
+            return [*self._exact(block)]
+        lines = _plain(block, self._alias)
+        if lines is not None:
+            return [lines] if lines else []
+        return self._mixed(block)
+
+    def _mixed(self, block: bytes) -> list[bytes | SseEvent]:
+        named = self._named
+        run = self._run
+        if run is None:
+            run = self._run = re.compile(rb"(?:%b[^\n]++\n\n)++" % re.escape(named))
+        found: list[bytes | SseEvent] = []
+        at = 0
+        while at < len(block):
+            plain = run.match(block, at)
+            if plain is not None:
+                found.append(plain[0][len(named) : -2].replace(b"\n\n" + named, b"\n"))
+                at = plain.end()
+                continue
+            end = block.find(b"\n\n" + named, at) + 2
+            if end == 1:
+                end = len(block)
+            found += self._exact(block[at:end])
+            at = end
+        return found
 
     def events(self, data: bytes) -> list[SseEvent]:
         """Do what ``feed`` does, always as a list."""
