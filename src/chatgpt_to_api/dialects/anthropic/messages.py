@@ -202,7 +202,7 @@ class LeanText(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     text: str
 
 
-class LeanEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class LeanEvent(msgspec.Struct, gc=False):
     """A piece of text in the middle of a stream, as nearly all events are."""
 
     type: Literal["content_block_delta"]

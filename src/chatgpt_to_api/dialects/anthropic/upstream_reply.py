@@ -109,12 +109,11 @@ class MessageDecoder:
             return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
         events: list[ChatEvent] = []
         try:
-            found = self._splitter.feed(data)
-            if isinstance(found, list):
-                for event in found:
-                    self._event(event, events)
-            elif found:
-                self._pieces(found, events)
+            for found in self._splitter.runs(data):
+                if isinstance(found, bytes):
+                    self._pieces(found, events)
+                else:
+                    self._event(found, events)
             if self._splitter.overflow and not self.done:
                 raise _Broken(too_long(MAX_EVENT))
         except _Broken as broken:
@@ -159,18 +158,24 @@ class MessageDecoder:
 
     def _pieces(self, lines: bytes, events: list[ChatEvent]) -> None:
         """Read a run of deltas, one a line."""
-        if self._misses < _MISSES:
-            try:
-                lean = _LEAN.decode_lines(lines)
-            except _UNREADABLE:
-                self._misses += 1
-            else:
-                index = lean[0].index
-                if self._reply.is_open_text(index) and {e.index for e in lean} == {index}:
-                    events += self._reply.tracker.text("".join([e.delta.text for e in lean]))
-                    return
-        for line in lines.split(b"\n"):
-            self._payload(line, events)
+        if not self._lean(lines, events):
+            for line in lines.split(b"\n"):
+                self._payload(line, events)
+
+    def _lean(self, lines: bytes, events: list[ChatEvent]) -> bool:
+        """Read pieces of the open text; false, with nothing taken, if one is anything else."""
+        index = self._reply.open_text
+        if index is None or self._misses >= _MISSES or self.done:
+            return False
+        try:
+            lean = _LEAN.decode_lines(lines)
+        except _UNREADABLE:
+            self._misses += 1
+            return False
+        if {event.index for event in lean} != {index}:
+            return False
+        events += self._reply.tracker.text("".join([event.delta.text for event in lean]))
+        return True
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         if event.name == b"error" and not self.done:
@@ -297,9 +302,10 @@ class _ReplyState:
         """Whether it was said why the reply ends."""
         return self._reason is not None
 
-    def is_open_text(self, index: int) -> bool:
-        """Whether the open block is a text, and has that index."""
-        return self._open == "text" and self._index == index
+    @property
+    def open_text(self) -> int | None:
+        """Index of the open block if that is a text."""
+        return self._index if self._open == "text" else None
 
     def start(self, message: Message, events: list[ChatEvent]) -> None:
         """The message begins; a second beginning says nothing new."""

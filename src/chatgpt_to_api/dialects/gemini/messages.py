@@ -8,10 +8,10 @@ Source: https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from chatgpt_to_api.chat.thought_signature import GOOGLE
 from chatgpt_to_api.dialects.bodies import NO_RAW
@@ -20,6 +20,9 @@ DIALECT: Final = GOOGLE
 
 MOST_CANDIDATES: Final = 8
 """Largest ``candidateCount``, as the vendor allows."""
+
+MOST_INDEX: Final = 127
+"""Largest number a reply's candidate may have."""
 
 # -- both ways -------------------------------------------------------------------------------
 
@@ -228,6 +231,41 @@ class GenerateContentResponse(msgspec.Struct, rename="camel", gc=False):
     usage_metadata: Raw = NO_RAW
     model_version: str | None = None
     error: Raw = NO_RAW
+
+
+class LeanPart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A part that is text and nothing else, of the answer or of a thought."""
+
+    text: str
+    thought: bool = False
+
+
+class LeanContent(msgspec.Struct, gc=False):
+    """One such part."""
+
+    parts: tuple[LeanPart]
+
+
+class LeanCandidate(msgspec.Struct, rename="camel", gc=False):
+    """A candidate that goes on."""
+
+    content: LeanContent
+    index: Annotated[int, Meta(ge=0, le=MOST_INDEX)] = 0
+    finish_reason: None = None
+    logprobs_result: None = None
+    grounding_metadata: None = None
+    citation_metadata: None = None
+    url_context_metadata: None = None
+    safety_ratings: None = None
+
+
+class LeanChunk(msgspec.Struct, rename="camel", gc=False):
+    """A chunk in the middle of a text, as nearly all are: what does not fit is read whole."""
+
+    candidates: tuple[LeanCandidate]
+    usage_metadata: Raw = NO_RAW
+    prompt_feedback: None = None
+    error: None = None
 
 
 class LikelyToken(msgspec.Struct, rename="camel", gc=False):

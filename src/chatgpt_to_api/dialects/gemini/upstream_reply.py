@@ -7,6 +7,7 @@ the reply when every candidate has. What follows a reason can still be usage or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Final
 
 import msgspec
@@ -33,9 +34,12 @@ from chatgpt_to_api.dialects.gemini.faults import fault_of_error, no_answer, no_
 from chatgpt_to_api.dialects.gemini.framing import LEADING, MAX_WHOLE, Shape, shape_of
 from chatgpt_to_api.dialects.gemini.messages import (
     DIALECT,
+    MOST_INDEX,
     Candidate,
     GenerateContentResponse,
     GroundingMetadata,
+    LeanCandidate,
+    LeanChunk,
     LikelyToken,
     LogprobsResult,
     PromptFeedback,
@@ -49,10 +53,8 @@ from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.json_array import MAX_ITEM, ArraySplitter
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter
 
-MOST_INDEX: Final = 128
-"""Largest number a candidate may have."""
-
 _CHUNK: Final = msgspec.json.Decoder(GenerateContentResponse)
+_LEAN: Final = msgspec.json.Decoder(LeanChunk)
 _PART: Final = msgspec.json.Decoder(ReplyPart)
 _LOGPROBS: Final = msgspec.json.Decoder(LogprobsResult)
 _GROUNDING: Final = msgspec.json.Decoder(GroundingMetadata)
@@ -80,6 +82,8 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
     ),
 }
 """Any other reason says that the answer is none: the call was malformed, or nobody knows why."""
+_MISSES: Final = 3
+"""How many reads may fail to be plain text before the lean road is left for good."""
 _NOTES: Final = ("groundingMetadata", "citationMetadata", "urlContextMetadata", "safetyRatings")
 
 
@@ -106,6 +110,7 @@ class GenerateReplyDecoder:
         self._choices: dict[int, _Choice] = {}
         self._expected = request.n
         self._usage = NO_RAW
+        self._misses = 0
         self.fault: UpstreamFault | None = None
         self.done: bool = False
         self.revised: str | None = None
@@ -121,8 +126,11 @@ class GenerateReplyDecoder:
         try:
             match self._shape:
                 case "events":
-                    for event in self._events.events(data):
-                        self._payload(event.data, events)
+                    for found in self._events.runs(data):
+                        if isinstance(found, bytes):
+                            self._block(found, events)
+                        else:
+                            self._payload(found.data, events)
                     if self._events.overflow:
                         raise _Broken(too_long(MAX_EVENT))
                 case "array":
@@ -178,6 +186,46 @@ class GenerateReplyDecoder:
         choices = self._choices.values()
         return bool(choices) and all(choice.reason for choice in choices)
 
+    def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
+        """Read plain payloads, one a line: nearly always pieces of one text.
+
+        The first says who answers and the last may say why the answer ended; each goes by itself.
+        """
+        if not self._started:
+            line, _, lines = lines.partition(b"\n")
+            self._payload(line, events)
+        run, _, last = lines.rpartition(b"\n")
+        chunks = self._lean(run)
+        if chunks is None:
+            for line in run.split(b"\n"):
+                self._payload(line, events)
+        ending = self._lean(last)
+        self._texts([*(chunks or ()), *(ending or ())], events)
+        if ending is None:
+            self._payload(last, events)
+
+    def _lean(self, lines: bytes) -> list[LeanChunk] | None:
+        """Read chunks that are text and nothing else; None, with nothing taken, if one is not."""
+        if not lines:
+            return []
+        if self._misses >= _MISSES or not self._started:
+            return None
+        try:
+            return _LEAN.decode_lines(lines)
+        except _UNREADABLE:
+            self._misses += 1
+            return None
+
+    def _texts(self, chunks: list[LeanChunk], events: list[ChatEvent]) -> None:
+        for chunk in reversed(chunks):
+            if present(chunk.usage_metadata):
+                self._usage = chunk.usage_metadata
+                break
+        pieces = [chunk.candidates[0] for chunk in chunks]
+        for (index, thought), run in groupby(pieces, _kind):
+            text = "".join([piece.content.parts[0].text for piece in run])
+            self._choice(index).text(text, events, thought=thought)
+
     def _items(self, data: bytes, events: list[ChatEvent]) -> None:
         for item in self._array.feed(data):
             self._payload(item, events)
@@ -205,6 +253,8 @@ class GenerateReplyDecoder:
             self._payload(payload, events)
 
     def _payload(self, payload: bytes, events: list[ChatEvent]) -> None:
+        if not payload:
+            return
         try:
             chunk = _CHUNK.decode(payload)
         except msgspec.ValidationError as error:
@@ -244,7 +294,7 @@ class GenerateReplyDecoder:
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)
         if choice is None:
-            if not 0 <= index < MOST_INDEX:
+            if not 0 <= index <= MOST_INDEX:
                 raise _Broken(nonsense(f"The upstream sent a candidate numbered {index}."))
             choice = _Choice(index, self._names, own_client=self._own_client)
             self._choices[index] = choice
@@ -303,6 +353,15 @@ class _Choice:
             self.reason = reason
             self._message = candidate.finish_message or ""
 
+    def text(self, text: str, events: list[ChatEvent], *, thought: bool) -> None:
+        """Take a piece of the answer's text, or of a thought."""
+        if thought:
+            events += self._tracker.reasoning(text)
+        elif text:
+            self._said = True
+            self._all_ascii = self._all_ascii and text.isascii()
+            events += self._tracker.text(text)
+
     def refuse(self, reason: str, message: str, events: list[ChatEvent]) -> None:
         """Say that, and why, there is no answer."""
         self.reason = self.reason or "SAFETY"
@@ -340,10 +399,7 @@ class _Choice:
             events += self._tracker.reasoning(part.text, signature)
             return
         if part.text is not None:
-            if part.text:
-                self._said = True
-                self._all_ascii = self._all_ascii and part.text.isascii()
-                events += self._tracker.text(part.text)
+            self.text(part.text, events, thought=False)
         elif part.inline_data is not None:
             self._blob(raw, part.inline_data, events)
         else:
@@ -427,6 +483,10 @@ class _Choice:
         for index, page in enumerate(pages):
             if index not in cited and page is not None and page.uri:
                 yield Annotated(Citation(page.uri, page.title), self._index)
+
+
+def _kind(candidate: LeanCandidate) -> tuple[int, bool]:
+    return candidate.index, candidate.content.parts[0].thought
 
 
 def _likely(token: LikelyToken) -> TokenLogprob:

@@ -91,11 +91,11 @@ class ResponseDecoder:
             return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
         events: list[ChatEvent] = []
         try:
-            found = self._splitter.feed(data)
-            if isinstance(found, list):
-                self._mixed(found, events)
-            elif found:
-                self._block(found, events)
+            for found in self._splitter.runs(data):
+                if isinstance(found, bytes):
+                    self._block(found, events)
+                else:
+                    self._event(found, events)
             if self._splitter.overflow and not self.done:
                 raise Broken(too_long(MAX_EVENT))
         except Broken as broken:
@@ -139,18 +139,36 @@ class ResponseDecoder:
 
     def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
         """Read payloads one a line: nearly always pieces of one text."""
-        if self.done:
+        if self._lean(lines, events):
             return
-        try:
-            pieces = _TEXT_DELTA.decode_lines(lines)
-        except UNREADABLE:
-            for line in lines.split(b"\n"):
+        run: list[bytes] = []
+        for line in lines.split(b"\n"):
+            if line.startswith(_PIECE):
+                run.append(line)
+                continue
+            self._run(run, events)
+            self._payload(b"", line, events)
+        self._run(run, events)
+
+    def _run(self, run: list[bytes], events: list[ChatEvent]) -> None:
+        """Read payloads that seem to be pieces of text, and forget them."""
+        if run and not self._lean(b"\n".join(run), events):
+            for line in run:
                 self._payload(b"", line, events)
-            return
+        run.clear()
+
+    def _lean(self, lines: bytes, events: list[ChatEvent]) -> bool:
+        """Read pieces of text, one a line; false, with nothing taken, where one is more than that.
+
+        A reply that ended has no more of them.
+        """
+        try:
+            pieces = [] if self.done else _TEXT_DELTA.decode_lines(lines)
+        except UNREADABLE:
+            return False
         at = 0
         while at < len(pieces):
-            first = pieces[at]
-            place = (first.output_index, first.content_index)
+            place = (pieces[at].output_index, pieces[at].content_index)
             end = at + 1
             while end < len(pieces) and place == (
                 pieces[end].output_index,
@@ -161,20 +179,7 @@ class ResponseDecoder:
             text = "".join([piece.delta for piece in pieces[at:end]])
             events += self._output.text(text, *place)
             at = end
-
-    def _mixed(self, found: list[SseEvent], events: list[ChatEvent]) -> None:
-        """Read events of all kinds: pieces of text that follow each other are read together."""
-        pieces: list[bytes] = []
-        for event in found:
-            if event.data.startswith(_PIECE) and b"\n" not in event.data:
-                pieces.append(event.data)
-                continue
-            if pieces:
-                self._block(b"\n".join(pieces), events)
-                pieces.clear()
-            self._event(event, events)
-        if pieces:
-            self._block(b"\n".join(pieces), events)
+        return True
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         self._payload(event.name, event.data, events)
