@@ -36,7 +36,6 @@ base_url = "{address}/v1"
 api_keys = ["sk-chat"]
 endpoints = ["chat"]
 models = ["gpt-5.5", "unheard-of"]
-capabilities = ["tools", "json", "images", "audio", "files"]
 
 [upstreams.native]
 kind = "openai-responses"

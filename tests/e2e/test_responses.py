@@ -34,7 +34,6 @@ base_url = "{base}/chat/v1"
 api_keys = ["sk-chat"]
 models = ["gpt-x"]
 endpoints = ["chat"]
-capabilities = ["tools", "json", "images", "audio", "files"]
 
 [upstreams.native]
 kind = "openai"

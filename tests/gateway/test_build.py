@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chatgpt_to_api.chat.needs import Needs
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.chat.request import ChatRequest, Tool
+from chatgpt_to_api.config.settings import Able, Settings, UpstreamSettings
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.gateway.ability import able
@@ -49,3 +50,24 @@ def test_what_the_embedded_model_can_do(
             able([candidate], needs)
     else:
         assert able([candidate], needs) == [candidate]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "dialect", "lacks"),
+    [
+        (None, "openai_responses", {"freeform"}),
+        (None, "openai_chat", set()),
+        (("tools", "freeform"), "openai_responses", set()),
+    ],
+)
+def test_freeform_tools_of_other_clients_are_functions_unless_the_server_is_known_to_have_them(
+    capabilities: tuple[Able, ...] | None, dialect: str, lacks: set[str]
+) -> None:
+    """Trap 50: a chat client that sends one knows its server; a Responses client does not."""
+    upstreams = {"vendor": UpstreamSettings("openai", "http://h/v1", capabilities=capabilities)}
+    settings = Settings(data_dir="/nowhere", upstreams=upstreams)
+    routes = build_routes(settings, upstreams, None, ProxyRules.from_environment({}))
+    [candidate] = routes.candidates("any")
+    patch = Tool("apply_patch", freeform=True)
+    request = ChatRequest(model="any", messages=(), tools=(patch,), dialect=dialect)
+    assert candidate.upstream.lacks(request) == lacks

@@ -42,6 +42,8 @@ from chatgpt_to_api.gateway.upstreams import (
     Capability,
     ConfiguredUpstream,
     ContinuingRules,
+    unsure_of_freeform,
+    untold_stop,
 )
 from chatgpt_to_api.pool.contract import CredentialSpec, PoolRules
 from chatgpt_to_api.pool.windows import parse_rate_limits
@@ -233,6 +235,7 @@ def _upstream(
                 include_usage=upstream.include_usage,
                 lists=codec if {"models", EVERY} & set(upstream.endpoints) else None,
                 vectors=vectors,
+                lacks=unsure_of_freeform if upstream.capabilities is None else untold_stop,
             )
         case "openai-responses":
             speaker = ResponsesUpstream(

@@ -48,6 +48,17 @@ def untold_stop(request: ChatRequest) -> Set[Emulated]:
     return frozenset({"stop"}) if request.names_stop and request.stop else frozenset()
 
 
+def unsure_of_freeform(request: ChatRequest) -> Set[Emulated]:
+    """Of OpenAI-compatible servers hardly any but the vendor's has freeform tools.
+
+    A chat client that asks for them knows its server; for all others functions do as well.
+    """
+    lacking = untold_stop(request)
+    if request.dialect not in ("openai_chat", "") and any(t.freeform for t in request.tools):
+        return lacking | {"freeform"}
+    return lacking
+
+
 Hiding: TypeAlias = Literal["never", "after_use", "on_expiry"]
 
 
