@@ -81,7 +81,7 @@ class SseSplitter:
         if not block:
             return b""
         if len(block) <= self._limit + 1:  # no event in it can be too long
-            lines = _plain(block, self._alias)
+            lines = self._lines(block)
             if lines is not None:
                 return lines
         return self._exact(block)
@@ -97,10 +97,17 @@ class SseSplitter:
             return []
         if len(block) > self._limit + 1:
             return [*self._exact(block)]
-        lines = _plain(block, self._alias)
+        lines = self._lines(block)
         if lines is not None:
             return [lines] if lines else []
         return self._mixed(block)
+
+    def _lines(self, block: bytes) -> bytes | None:
+        """Return the payloads of events that are all plain; mostly it is one that came alone."""
+        start = len(self._named)
+        if block.startswith(self._named) and block.find(b"\n", start) == len(block) - 2:
+            return block[start:-2]
+        return _plain(block, self._alias)
 
     def _mixed(self, block: bytes) -> list[bytes | SseEvent]:
         named = self._named

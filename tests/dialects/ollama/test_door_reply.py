@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import (
@@ -15,6 +18,7 @@ from chatgpt_to_api.chat.events import (
     Failed,
     FinishReason,
     Started,
+    TextDelta,
     UsageReported,
 )
 from chatgpt_to_api.chat.usage import Usage
@@ -76,6 +80,20 @@ def test_times_are_nanoseconds_between_the_moments_that_were_seen() -> None:
     assert last["eval_duration"] == 2_500_000_000
     assert (last["prompt_eval_count"], last["eval_count"]) == (9, 3)
     assert last["created_at"].startswith("2023-11-14T22:13:2") and last["created_at"].endswith("Z")
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=6).map(sorted))
+def test_each_line_says_when_it_was_written(seconds: list[float]) -> None:
+    """Whatever of the time before is written again, also where a second ends between two lines."""
+    now = [0.0]
+    made = encoder(lambda: now[0])
+    for elapsed in seconds:
+        now[0] = elapsed
+        [line] = read(made.feed([TextDelta("hi")]))
+        written = datetime.fromisoformat(line["created_at"])
+        assert written.utcoffset() == timedelta(0)
+        assert len(line["created_at"]) == len("2023-11-14T22:13:20.000000Z")
+        assert written.timestamp() == pytest.approx(1_700_000_000 + elapsed, abs=2e-6)
 
 
 def test_what_was_not_counted_is_not_said() -> None:

@@ -61,6 +61,8 @@ class OllamaReplyEncoder:
         self._chat = not isinstance(asked, OllamaGenerateRequest)
         self._stamp = stamp
         self._born = stamp.created - stamp.elapsed()
+        self._second = (-1, b"")
+        """The last second written, and how it is written up to its fraction."""
         self._model = _ENCODE(asked.model)
         self._first: float | None = None
         """Seconds until the first piece; not known of an answer that comes whole."""
@@ -149,7 +151,13 @@ class OllamaReplyEncoder:
     # -- lines -------------------------------------------------------------------------------
 
     def _time(self) -> bytes:
-        return created_at(self._born + self._stamp.elapsed())
+        """Return what ``created_at`` does for now: within a second only the fraction changes."""
+        second, fraction = divmod(round((self._born + self._stamp.elapsed()) * 1e6), 1_000_000)
+        last, written = self._second
+        if second != last:
+            written = created_at(second)[: -len(b"000000Z")]
+            self._second = (second, written)
+        return b"%b%06dZ" % (written, fraction)
 
     def _line(self, at: bytes, said: bytes) -> bytes:
         return b'{"model":%b,"created_at":"%b",%b,"done":false}\n' % (self._model, at, said)

@@ -215,10 +215,12 @@ class ChatReplyDecoder:
     def _lean(self, lines: bytes, events: list[ChatEvent]) -> tuple[bool, bytes]:
         """Read a run of text chunks without looking at what they could hold besides text.
 
-        The last few lines are left over: there the end stands, with its usage.
+        The last few lines are left over: there the end stands, with its usage. A line that came
+        alone is tried as it is.
         """
         end = len(lines)
-        for _ in range(4):
+        alone = b"\n" not in lines
+        for _ in range(0 if alone else 4):
             end = lines.rfind(b"\n", 0, end)
             if end < 0:
                 return False, lines
@@ -227,7 +229,7 @@ class ChatReplyDecoder:
         try:
             chunks = _LEAN.decode_lines(lines[:end])
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._misses += 1
+            self._misses += not alone  # a short try, and the next may be text again
             return False, lines
         choices = [chunk.choices[0] for chunk in chunks]
         first = choices[0].index
