@@ -18,8 +18,9 @@ from parameter_rows import table
 
 from chatgpt_to_api.cli.main import app
 from chatgpt_to_api.config.catalogue import Setting, catalogue, plain, upstream_catalogue
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.config.show import Row, reference
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 
 Command: TypeAlias = Any
 """A click command; typer brings its own copy of click, whose place is not part of its interface."""

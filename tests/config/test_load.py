@@ -9,7 +9,7 @@ import pytest
 
 from chatgpt_to_api.config.errors import ConfigError
 from chatgpt_to_api.config.load import Loaded, default_data_dir, load
-from chatgpt_to_api.config.settings import KEYED, Kind
+from chatgpt_to_api.config.upstream_settings import KEYED, Kind
 from chatgpt_to_api.wire.secret import Secret
 
 Read = Callable[..., Loaded]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
 from chatgpt_to_api.config.routes import (
     LONGEST_CHAIN,
     RouteError,
@@ -11,7 +12,7 @@ from chatgpt_to_api.config.routes import (
     convert_route,
     route_problems,
 )
-from chatgpt_to_api.config.settings import CandidateSettings, RouteSettings, UpstreamSettings
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from support.route_values import route
 
 UPSTREAMS = {"vendor": UpstreamSettings("openai", base_url="http://x/v1")}

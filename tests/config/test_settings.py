@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from chatgpt_to_api.config.settings import (
-    CandidateSettings,
-    EmbeddedModelSettings,
-    RouteSettings,
-    Settings,
-    UpstreamSettings,
-)
+from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
+from chatgpt_to_api.config.settings import EmbeddedModelSettings, Settings
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 
 OPENAI = {"vendor": UpstreamSettings("openai", base_url="http://x/v1")}
 TO_LOCAL = (RouteSettings("tiny", (CandidateSettings("local"),)),)

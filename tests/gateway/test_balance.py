@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatgpt_to_api.config.settings import Strategy
+from chatgpt_to_api.config.route_settings import Strategy
 from chatgpt_to_api.gateway.balance import FADE, Balance, Fork, Leg
 from support.route_values import candidate
 

@@ -6,7 +6,8 @@ import pytest
 
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.chat.request import ChatRequest, Tool
-from chatgpt_to_api.config.settings import Able, Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.upstream_settings import Able, UpstreamSettings
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.gateway.ability import able

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chatgpt_to_api.config.route_settings import RouteSettings
 from chatgpt_to_api.config.routes import convert_route
-from chatgpt_to_api.config.settings import RouteSettings
 from chatgpt_to_api.dialects.conversation.upstream import ConversationOptions, ConversationUpstream
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.emulation.features import EMULATED

@@ -19,9 +19,9 @@ from chatgpt_to_api.admin.configuration import Configuration
 from chatgpt_to_api.admin.routing import admin_route
 from chatgpt_to_api.admin.tokens import TokenAdmin
 from chatgpt_to_api.config.managed import OFFICIAL, STORE
-from chatgpt_to_api.config.settings import UpstreamSettings
 from chatgpt_to_api.config.token_files import Skipped, make_entry
 from chatgpt_to_api.config.token_text import TokenEntry
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.errors import Conflict, InvalidRequest, NotFound
 from chatgpt_to_api.pool.pool import CredentialView, Pool
 from chatgpt_to_api.store.credentials import credential_id

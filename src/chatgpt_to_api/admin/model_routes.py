@@ -23,7 +23,7 @@ from chatgpt_to_api.admin.changes import expected_version, naming, stands_elsewh
 from chatgpt_to_api.admin.configuration import Configuration, Edit
 from chatgpt_to_api.admin.routing import admin_route
 from chatgpt_to_api.config.managed import STORE, Managed, ManagedRoute, Unfit, read_route
-from chatgpt_to_api.config.settings import RouteSettings
+from chatgpt_to_api.config.route_settings import RouteSettings
 from chatgpt_to_api.errors import Conflict, InvalidRequest, NotFound
 
 _EXPECTED: Final = '{"model": "gpt-4o*", "candidates": [{"upstream": "vendor"}]}'

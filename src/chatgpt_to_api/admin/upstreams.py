@@ -23,8 +23,9 @@ from chatgpt_to_api.config.managed import (
     read_upstream,
     written,
 )
-from chatgpt_to_api.config.settings import RouteSettings, UpstreamSettings
+from chatgpt_to_api.config.route_settings import RouteSettings
 from chatgpt_to_api.config.sources import DEFAULT
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.errors import Conflict, InvalidRequest, NotFound
 from chatgpt_to_api.pool.pool import Pool
 from chatgpt_to_api.wire.secret import Secret

@@ -26,8 +26,8 @@ from chatgpt_to_api.assembly.overview import GatewayOverview
 from chatgpt_to_api.assembly.running import RunningConfiguration
 from chatgpt_to_api.chat.needs import Needs
 from chatgpt_to_api.config.load import Loaded
-from chatgpt_to_api.config.settings import KEYED
 from chatgpt_to_api.config.sources import CONFIG_NAME
+from chatgpt_to_api.config.upstream_settings import KEYED
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.explain import Explanation, explain

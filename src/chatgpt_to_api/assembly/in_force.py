@@ -11,7 +11,8 @@ from msgspec import structs
 from chatgpt_to_api.admin.tokens import TokenAdmin
 from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
 from chatgpt_to_api.config.managed import OFFICIAL
-from chatgpt_to_api.config.settings import KEYED, Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.upstream_settings import KEYED, UpstreamSettings
 from chatgpt_to_api.gateway.build import build_routes, configured_credentials, pool_rules
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.renewing import Renewer

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
-from chatgpt_to_api.config.settings import KEYED, UpstreamSettings
+from chatgpt_to_api.config.upstream_settings import KEYED, UpstreamSettings
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.models import REFRESH, ModelCard, ModelList
 from chatgpt_to_api.pool.pool import Pool

@@ -29,8 +29,9 @@ from chatgpt_to_api.cli.token_check import verdict_of
 from chatgpt_to_api.cli.token_sets import RunningTokens, TokenSet, stored_tokens
 from chatgpt_to_api.config.errors import ConfigError
 from chatgpt_to_api.config.load import Loaded
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.config.token_files import parse_tokens
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.pool.contract import CredentialView
 from chatgpt_to_api.store.credentials import credential_id
 from chatgpt_to_api.store.errors import StoreError, StoreUnavailable

@@ -19,7 +19,8 @@ import msgspec
 from chatgpt_to_api import __version__
 from chatgpt_to_api.cli.output import plural
 from chatgpt_to_api.config.list_files import parse_proxies
-from chatgpt_to_api.config.settings import Kind, Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.upstream_settings import Kind, UpstreamSettings
 from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import ListsModels, UpstreamFault
 from chatgpt_to_api.dialects.conversation.faults import fault_of_reply

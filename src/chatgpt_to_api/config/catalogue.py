@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.wire.secret import Secret
 
 ANY_NAME: Final = "NAME"

@@ -15,14 +15,11 @@ from msgspec import structs
 
 from chatgpt_to_api.config.load import Loaded
 from chatgpt_to_api.config.reading import Problem, Reading
+from chatgpt_to_api.config.route_settings import RouteSettings
 from chatgpt_to_api.config.routes import RouteError, convert_route, route_problems
-from chatgpt_to_api.config.settings import (
-    LOCAL,
-    RouteSettings,
-    ServerSettings,
-    UpstreamSettings,
-)
+from chatgpt_to_api.config.settings import LOCAL, ServerSettings
 from chatgpt_to_api.config.sources import DEFAULT, Variables
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.config.upstreams import read_table, with_address
 from chatgpt_to_api.wire.secret import MASK, Secret
 

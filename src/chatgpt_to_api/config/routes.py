@@ -13,15 +13,10 @@ import msgspec
 
 from chatgpt_to_api.config.globs import check_glob, compile_globs, is_glob
 from chatgpt_to_api.config.reading import Reading
-from chatgpt_to_api.config.settings import (
-    CONVERSATION,
-    LOCAL,
-    CandidateSettings,
-    Kind,
-    RouteSettings,
-    UpstreamSettings,
-)
+from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
+from chatgpt_to_api.config.settings import CONVERSATION, LOCAL
 from chatgpt_to_api.config.sources import DEFAULT
+from chatgpt_to_api.config.upstream_settings import Kind, UpstreamSettings
 
 Problem: TypeAlias = tuple[str, str]
 """The key at fault (``routes[2].candidates[0].weight``), and what was expected."""

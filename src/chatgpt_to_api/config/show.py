@@ -18,14 +18,10 @@ from chatgpt_to_api.config.catalogue import (
     upstream_catalogue,
 )
 from chatgpt_to_api.config.load import Loaded
-from chatgpt_to_api.config.settings import (
-    CONVERSATION,
-    CandidateSettings,
-    RouteSettings,
-    Settings,
-    UpstreamSettings,
-)
+from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
+from chatgpt_to_api.config.settings import CONVERSATION, Settings
 from chatgpt_to_api.config.sources import DEFAULT
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.wire.secret import Secret
 
 

@@ -19,11 +19,10 @@ from chatgpt_to_api.config.settings import (
     CONVERSATION,
     OFFICIAL_CONVERSATION_URL,
     OPENAI,
-    Kind,
     ServerSettings,
-    UpstreamSettings,
 )
 from chatgpt_to_api.config.sources import DEFAULT, Found
+from chatgpt_to_api.config.upstream_settings import Kind, UpstreamSettings
 from chatgpt_to_api.wire.refresh import seed_of
 
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from chatgpt_to_api.config.settings import Strategy
+from chatgpt_to_api.config.route_settings import Strategy
 from chatgpt_to_api.gateway.upstreams import Candidate
 
 FADE: Final = 60.0

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import structs
 
 from chatgpt_to_api import __version__
-from chatgpt_to_api.config.settings import Settings, UpstreamSettings
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.dialects.anthropic.count import CountUpstream
 from chatgpt_to_api.dialects.anthropic.upstream import MessagesUpstream
 from chatgpt_to_api.dialects.contract import RelayUpstream, Upstream

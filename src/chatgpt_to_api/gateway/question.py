@@ -11,7 +11,8 @@ from msgspec import structs
 from chatgpt_to_api.chat.prefix import DigestedChat
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.config.settings import LimitSettings, RouteSettings
+from chatgpt_to_api.config.route_settings import RouteSettings
+from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, RelayUpstream, UpstreamFault
 from chatgpt_to_api.emulation.features import TOLD, Emulated
 from chatgpt_to_api.emulation.prompt import needed

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from chatgpt_to_api.config.globs import compile_globs, is_glob
+from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
 from chatgpt_to_api.config.routes import RouteNames
-from chatgpt_to_api.config.settings import CandidateSettings, RouteSettings
 from chatgpt_to_api.errors import ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.balance import Fork, Leg

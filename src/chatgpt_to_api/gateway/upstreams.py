@@ -11,7 +11,7 @@ import msgspec
 
 from chatgpt_to_api.chat.needs import Need
 from chatgpt_to_api.chat.request import ChatRequest
-from chatgpt_to_api.config.settings import KEYED, Kind
+from chatgpt_to_api.config.upstream_settings import KEYED, Kind
 from chatgpt_to_api.dialects.contract import (
     ListsModels,
     RelayUpstream,

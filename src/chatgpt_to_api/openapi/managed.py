@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chatgpt_to_api.config.managed import ELSEWHERE
-from chatgpt_to_api.config.settings import KEYED, RouteSettings, UpstreamSettings
+from chatgpt_to_api.config.route_settings import RouteSettings
+from chatgpt_to_api.config.upstream_settings import KEYED, UpstreamSettings
 from chatgpt_to_api.openapi.admin import administers
 from chatgpt_to_api.openapi.parts import (
     ANYTHING,
