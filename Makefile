@@ -61,9 +61,10 @@ format: setup
 docs: setup
 	$(BIN)/python docs/generate.py
 
-## bench: measure speed and memory beside nginx
+## bench: measure speed and memory beside nginx, and what each pair of dialects costs to translate
 bench: setup
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/pairs.py --rounds 2
 
 ## eval: try tools and JSON with the embedded model, emulated beside native
 eval: setup

@@ -33,6 +33,8 @@ PATH: Final = "/v1/chat/completions"
 READ: Final = 64 * 1024
 HEAD: Final = RequestHead("POST", PATH, b"", [(b"content-type", b"application/json")])
 REPLY: Final = ReplyHead(200, [(b"content-type", b"text/event-stream; charset=utf-8")])
+SHORT: Final = 5
+"""How many calls are one look: a short one is seldom disturbed."""
 STAMP: Final = Stamp("3b7c1d526a0e4f399d2b5c8e7a104f61", 1_700_000_000)
 ACCESS: Final = Access(token=Secret("t" * 1200))
 
@@ -78,7 +80,7 @@ def write(asked: ChatAsked, reads: Sequence[Sequence[ChatEvent]], usage: Usage) 
 
 async def begin(request: ChatRequest) -> Count:
     """Count the prompt."""
-    return await start_count(request)
+    return await start_count(request, request.model)
 
 
 def counted(count: Count, reads: Sequence[Sequence[ChatEvent]]) -> Usage:
@@ -109,14 +111,18 @@ class Meter:
         if self._ballast is not None:
             took = sorted(self._once(call) for _ in range(self._rounds * 4))
             return took[len(took) // 2] * 1e6
-        times = 5  # a short look is seldom disturbed
         best = float("inf")
         for _ in range(self._rounds * 10):
             began = time.process_time()
-            for _ in range(times):
+            for _ in range(SHORT):
                 call()
             best = min(best, time.process_time() - began)
-        return best / times * 1e6
+        return best / SHORT * 1e6
+
+    @property
+    def calls(self) -> int:
+        """How often a call is made to time it."""
+        return self._rounds * (4 if self._ballast is not None else 10 * SHORT)
 
     def _once(self, call: Callable[[], object]) -> float:
         assert self._ballast is not None
