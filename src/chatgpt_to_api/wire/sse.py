@@ -9,6 +9,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final, NamedTuple
 
 MAX_EVENT: Final = 8 * 1024 * 1024
@@ -17,6 +18,7 @@ MAX_EVENT: Final = 8 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACED: Final = b"data: "
 _BARE: Final = b"data:"
+_NAME: Final = b"event: "
 
 
 class SseEvent(NamedTuple):
@@ -45,7 +47,6 @@ class SseSplitter:
         "_held_size",
         "_limit",
         "_named",
-        "_run",
         "_started",
         "cut",
         "overflow",
@@ -55,7 +56,6 @@ class SseSplitter:
         self._limit = limit
         self._alias = alias
         self._named = b"event: %b\ndata: " % alias if alias else _SPACED
-        self._run: re.Pattern[bytes] | None = None  # of events that all begin so
         self._held: list[bytes] = []  # bytes since the last border, line ends already LF
         self._held_size = 0
         self._started = False
@@ -103,17 +103,18 @@ class SseSplitter:
         return self._mixed(block)
 
     def _lines(self, block: bytes) -> bytes | None:
-        """Return the payloads of events that are all plain; mostly it is one that came alone."""
-        start = len(self._named)
-        if block.startswith(self._named) and block.find(b"\n", start) == len(block) - 2:
-            return block[start:-2]
+        """Return the payloads of events that are all plain, one a line; else None."""
+        named = self._named
+        if block.startswith(named):
+            joined = block[len(named) : -2].replace(b"\n\n" + named, b"\n")
+            taken = len(block) - len(named) - 2 - len(joined)
+            if joined.count(b"\n") * (len(named) + 1) == taken:
+                return joined  # no line end is left but those between payloads
         return _plain(block, self._alias)
 
     def _mixed(self, block: bytes) -> list[bytes | SseEvent]:
         named = self._named
-        run = self._run
-        if run is None:
-            run = self._run = re.compile(rb"(?:%b[^\n]++\n\n)++" % re.escape(named))
+        run = _run(named)
         found: list[bytes | SseEvent] = []
         at = 0
         while at < len(block):
@@ -233,6 +234,12 @@ class SseSplitter:
         return events
 
 
+@cache
+def _run(beginning: bytes) -> re.Pattern[bytes]:
+    """Return what a run of events matches that have one line of data each, and begin so."""
+    return re.compile(rb"(?:%b[^\n]++\n\n)++" % re.escape(beginning))
+
+
 def _plain(block: bytes, alias: bytes) -> bytes | None:
     """Return the payloads of ``block`` joined by newlines, None unless all of it is plain."""
     size = len(block)
@@ -257,6 +264,9 @@ def read_event(lines: list[bytes], alias: bytes = b"") -> SseEvent | None:
     """Read one event's lines (without line ends); None where it has no data field."""
     if len(lines) == 1 and lines[0].startswith(_SPACED):
         return SseEvent(b"", lines[0][6:])
+    if len(lines) == 2 and lines[0].startswith(_NAME) and lines[1].startswith(_SPACED):
+        name = lines[0][7:]
+        return SseEvent(b"" if name == alias else name, lines[1][6:])
     name = b""
     data: list[bytes] = []
     for line in lines:

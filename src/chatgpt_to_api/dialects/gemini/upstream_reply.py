@@ -6,8 +6,7 @@ the reply when every candidate has. What follows a reason can still be usage or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -38,8 +37,8 @@ from chatgpt_to_api.dialects.gemini.messages import (
     Candidate,
     GenerateContentResponse,
     GroundingMetadata,
-    LeanCandidate,
     LeanChunk,
+    LeanPart,
     LikelyToken,
     LogprobsResult,
     PromptFeedback,
@@ -217,14 +216,19 @@ class GenerateReplyDecoder:
             return None
 
     def _texts(self, chunks: list[LeanChunk], events: list[ChatEvent]) -> None:
-        for chunk in reversed(chunks):
-            if present(chunk.usage_metadata):
-                self._usage = chunk.usage_metadata
-                break
-        pieces = [chunk.candidates[0] for chunk in chunks]
-        for (index, thought), run in groupby(pieces, _kind):
-            text = "".join([piece.content.parts[0].text for piece in run])
-            self._choice(index).text(text, events, thought=thought)
+        usages = [c.usage_metadata for c in chunks if c.usage_metadata is not NO_RAW]
+        self._usage = next(filter(present, reversed(usages)), self._usage)
+        pieces = [(c.index, c.content.parts[0]) for chunk in chunks for c in chunk.candidates]
+        if len({(index, part.thought) for index, part in pieces}) == 1:
+            self._text(pieces, events)
+        else:
+            for piece in pieces:
+                self._text([piece], events)
+
+    def _text(self, pieces: Sequence[tuple[int, LeanPart]], events: list[ChatEvent]) -> None:
+        index, first = pieces[0]
+        text = "".join([part.text for _, part in pieces])
+        self._choice(index).text(text, events, thought=first.thought)
 
     def _items(self, data: bytes, events: list[ChatEvent]) -> None:
         for item in self._array.feed(data):
@@ -483,10 +487,6 @@ class _Choice:
         for index, page in enumerate(pages):
             if index not in cited and page is not None and page.uri:
                 yield Annotated(Citation(page.uri, page.title), self._index)
-
-
-def _kind(candidate: LeanCandidate) -> tuple[int, bool]:
-    return candidate.index, candidate.content.parts[0].thought
 
 
 def _likely(token: LikelyToken) -> TokenLogprob:

@@ -6,6 +6,7 @@ Servers that always stream are read just the same, whatever was asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -166,20 +167,17 @@ class ResponseDecoder:
             pieces = [] if self.done else _TEXT_DELTA.decode_lines(lines)
         except UNREADABLE:
             return False
-        at = 0
-        while at < len(pieces):
-            place = (pieces[at].output_index, pieces[at].content_index)
-            end = at + 1
-            while end < len(pieces) and place == (
-                pieces[end].output_index,
-                pieces[end].content_index,
-            ):
-                end += 1
-            self._start(Raw(), events)
-            text = "".join([piece.delta for piece in pieces[at:end]])
-            events += self._output.text(text, *place)
-            at = end
+        if len({(piece.output_index, piece.content_index) for piece in pieces}) == 1:
+            self._text(pieces, events)
+        else:
+            for piece in pieces:
+                self._text([piece], events)
         return True
+
+    def _text(self, pieces: Sequence[TextDelta], events: list[ChatEvent]) -> None:
+        self._start(Raw(), events)
+        text = "".join([piece.delta for piece in pieces])
+        events += self._output.text(text, pieces[0].output_index, pieces[0].content_index)
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         self._payload(event.name, event.data, events)
