@@ -13,6 +13,7 @@ import pytest
 
 from support.gateway_process import (
     ADMIN_PASSWORD,
+    Answer,
     GatewayProcess,
     gateway_process,
     run_command,
@@ -274,6 +275,113 @@ candidates = [{{ upstream = "a" }}, {{ upstream = "b" }}]
             assert (await rig.ask(model="idle", stream=True)).headers["x-upstream"] == other
         gates[busy].set()
         assert (await held).headers["x-upstream"] == busy
+
+
+OFFERED = 'endpoints = ["chat", "models", "audio"]\n'
+
+
+async def speak(rig: Rig, model: str) -> Answer:
+    """Ask at an endpoint that has no door of its own."""
+    body = json.dumps({"model": model, "input": "Hello"})
+    return await rig.fetch("/v1/audio/speech", method="POST", body=body)
+
+
+def sounds(**fields: Any) -> Play:
+    """What a server says at an endpoint that the gateway only passes on."""
+    return Play(content_type="audio/wav", **{"pieces": [b"RI", b"FF"], **fields})
+
+
+async def test_a_strategy_holds_where_requests_are_passed_on(tmp_path: Path) -> None:
+    """By weight, by load, and by the first content, as in chats."""
+    ways = {"by-chance": "weighted", "idle": "least_busy", "fast": "lowest_latency"}
+    routes = OFFERED + "".join(
+        f'''
+[[routes]]
+model = "{model}"
+strategy = "{strategy}"
+candidates = [{{{{ upstream = "a", weight = 0 }}}}, {{{{ upstream = "b" }}}}]
+'''
+        for model, strategy in ways.items()
+    )
+    async with two(tmp_path, routes, OFFERED) as rig:
+
+        async def who(model: str) -> str:
+            answer = await speak(rig, model)
+            assert answer.status == 200, answer.text
+            return answer.headers["x-upstream"]
+
+        gate = asyncio.Event()
+        rig.play_a(fails(sounds(gates={0: gate})))
+        rig.play_b(fails(sounds()))
+        assert {await who("by-chance") for _ in range(5)} == {"b"}
+
+        loop = asyncio.get_running_loop()
+        answers = []
+        for _ in range(6):
+            gate.clear()
+            loop.call_later(0.3, gate.set)
+            answers.append(await who("fast"))
+        # Each is tried once, for nothing is known of it; then it is always b.
+        assert answers.count("a") == 1
+
+        gates = {"a": asyncio.Event(), "b": asyncio.Event()}
+        before = {"a": rig.count(rig.a), "b": rig.count(rig.b)}
+        rig.play_a(fails(sounds(gate=gates["a"])))
+        rig.play_b(fails(sounds(gate=gates["b"])))
+        held = asyncio.create_task(who("idle"))
+        await asyncio.wait(
+            [
+                asyncio.create_task(rig.a.until(lambda: rig.count(rig.a) > before["a"])),
+                asyncio.create_task(rig.b.until(lambda: rig.count(rig.b) > before["b"])),
+            ],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        busy = "a" if rig.count(rig.a) > before["a"] else "b"
+        other = "b" if busy == "a" else "a"
+        gates[other].set()
+        assert {await who("idle") for _ in range(4)} == {other}
+        gates[busy].set()
+        assert await held == busy
+
+
+async def test_a_routes_times_hold_where_requests_are_passed_on(tmp_path: Path) -> None:
+    """Its silence, its deadline, and how long it lets a request wait for its turn."""
+    routes = (
+        OFFERED
+        + """
+[[routes]]
+model = "hasty"
+read_timeout = 0.2
+candidates = [{{ upstream = "a" }}, {{ upstream = "b" }}]
+
+[[routes]]
+model = "short"
+request_deadline = 0.4
+candidates = [{{ upstream = "a" }}]
+
+[[routes]]
+model = "impatient"
+queue_wait = 0
+candidates = [{{ upstream = "a" }}]
+"""
+    )
+    async with two(tmp_path, routes, OFFERED + "max_concurrency = 1\n") as rig:
+        rig.play_a(lambda _: Play(gate=asyncio.Event()))
+        hasty = await rig.fetch("/v1/audio/voices?model=hasty")  # a GET may be repeated elsewhere
+        assert (hasty.status, hasty.headers["x-upstream"]) == (200, "b")
+        short = await speak(rig, "short")
+        assert short.status == 504
+        assert "deadline" in short.json["error"]["message"]
+
+        gate = asyncio.Event()
+        rig.play_a(fails(sounds(gate=gate)))
+        before = rig.count(rig.a)
+        held = asyncio.create_task(speak(rig, "only-a"))
+        await rig.a.until(lambda: rig.count(rig.a) > before)
+        refused = await speak(rig, "impatient")
+        assert refused.status == 429
+        gate.set()
+        assert (await held).status == 200
 
 
 async def test_an_image_goes_to_who_can_see_it(tmp_path: Path) -> None:

@@ -266,15 +266,20 @@ class Gateway:
                 param="model",
             )
         routes, endpoint = self.routes, question.delivery.door.endpoint
-        if question.errand is not None:
-            return question.errand.candidates(routes)
-        if endpoint != CHAT:
-            routes = routes.endpoints.routes(endpoint)
-        path = question.path = routes.path(question.asked.model)
+        errand = question.errand
+        if errand is not None:
+            path = errand.path(routes)
+        elif endpoint != CHAT:
+            path = routes.endpoints.routes(endpoint).path(question.asked.model)
+        else:
+            path = routes.path(question.asked.model)
+        question.path = path
         candidates: Sequence[Candidate] = path.candidates
         if path.fork is not None:
             candidates = self.balance.order(path.fork, stream=question.asked.stream)
-        if path.limited:
+        if errand is not None:
+            candidates = errand.able(candidates)
+        elif path.limited:
             candidates = able(candidates, question.asked.needs())
         if path.route is not None:
             question.bound(path.route, self.limits)

@@ -22,7 +22,7 @@ from chatgpt_to_api.errors import EndpointNotServed, GatewayError, InvalidReques
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.faults import blame_proxy, error_body, fault_of
-from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.routes import Path, Routes
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.http import Headers
@@ -94,19 +94,25 @@ class PassErrand:
         self._rest = rest
         self._begun = False
 
-    def candidates(self, routes: Routes) -> Sequence[Candidate]:
-        """Return who may answer: by model where one is named, else the first that offers it.
+    def path(self, routes: Routes) -> Path:
+        """Return where it leads: by model where one is named, else to the first that offers it.
 
-        Raises EndpointNotServed, ModelNotFound, or InvalidRequest for a name that would have to be
-        changed where it cannot be.
+        Raises EndpointNotServed, ModelNotFound.
+        """
+        routes = routes.endpoints.routes(self.asked.endpoint)
+        if self.asked.model:
+            return routes.path(self.asked.model)
+        first = next(iter(routes.upstreams.values()))
+        return Path((Candidate(first, ""),), f"the first that offers {self.asked.endpoint}")
+
+    def able(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Return those that can be sent it as it is, or with another name where that can be put in.
+
+        Raises EndpointNotServed, or InvalidRequest for a name that would have to be changed where
+        it cannot be.
         """
         model = self.asked.model
-        routes = routes.endpoints.routes(self.asked.endpoint)
-        if not model:
-            found = [Candidate(upstream, "") for upstream in routes.upstreams.values()][:1]
-        else:
-            found = list(routes.candidates(model))
-        found = [candidate for candidate in found if candidate.upstream.carrier is not None]
+        found = [candidate for candidate in candidates if candidate.upstream.carrier is not None]
         if not found:
             raise EndpointNotServed(
                 f"No upstream of {model[:64]!r} offers {self.asked.endpoint!r}."
@@ -148,11 +154,13 @@ class PassErrand:
             if reply.head.status >= 400:
                 return await self._refused(gateway, question, carrier, lease, reply)
             self._start(question, reply.head.status, carrier.reply_headers(reply.head))
-            lease.ok()
-            while data := await reply.read():
+            data = await reply.read()
+            gateway.heard(question, candidate, lease)
+            while data:
                 self._exchange.write(data)
                 if self._exchange.congested:
                     await self._exchange.drain()
+                data = await reply.read()
         finally:
             reply.close()
         return None
@@ -169,7 +177,7 @@ class PassErrand:
         carrier: AnyUpstream,
         lease: Granted,
     ) -> Reply:
-        credential, limits = lease.credential, gateway.limits
+        credential, connect_timeout = lease.credential, gateway.limits.connect_timeout
         proxy = credential.proxy or candidate.upstream.proxy
         exchange = self._exchange
         body = self._beginning if self._rest is None else b""
@@ -180,8 +188,8 @@ class PassErrand:
             return await gateway.client.send(
                 request,
                 proxy=proxy,
-                connect_timeout=limits.connect_timeout,
-                read_timeout=limits.read_timeout,
+                connect_timeout=connect_timeout,
+                read_timeout=question.read_timeout,
                 deadline=question.deadline,
             )
         return await gateway.client.upload(
@@ -189,8 +197,8 @@ class PassErrand:
             self._pieces(self._rest),
             exchange.declared,
             proxy=proxy,
-            connect_timeout=limits.connect_timeout,
-            read_timeout=limits.read_timeout,
+            connect_timeout=connect_timeout,
+            read_timeout=question.read_timeout,
             deadline=question.deadline,
         )
 

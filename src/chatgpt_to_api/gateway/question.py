@@ -21,7 +21,7 @@ from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.exchange import Exchange
 from chatgpt_to_api.gateway.part import Part, summed
-from chatgpt_to_api.gateway.routes import NOWHERE, Routes
+from chatgpt_to_api.gateway.routes import NOWHERE, Path, Routes
 from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
 from chatgpt_to_api.pool.contract import Granted
 from chatgpt_to_api.telemetry.records import RequestRecord
@@ -39,8 +39,12 @@ _JUDGED: Final[Set[Emulated]] = frozenset(("tools", "json"))
 class Errand(Protocol):
     """Carries a request through without decoding it."""
 
-    def candidates(self, routes: Routes) -> Sequence[Candidate]:
-        """Who may answer, best first. Raises GatewayError."""
+    def path(self, routes: Routes) -> Path:
+        """Where it leads. Raises GatewayError."""
+        ...
+
+    def able(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Those of the path that can take it, in their order. Raises GatewayError if none can."""
         ...
 
     async def call(

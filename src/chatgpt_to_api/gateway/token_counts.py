@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from chatgpt_to_api.dialects.contract import Asked, CountingDoor, Door, UpstreamFault
 from chatgpt_to_api.errors import GatewayError, UpstreamDenied, UpstreamRejected
 from chatgpt_to_api.gateway.caller import Caller
@@ -12,7 +14,7 @@ from chatgpt_to_api.gateway.counting import prompt_length
 from chatgpt_to_api.gateway.engine import LONGEST_MODEL
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.relay import relay_whole
-from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.routes import Path, Routes
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.records import RequestRecord
@@ -81,9 +83,14 @@ class _AtUpstream:
         self._asked = asked
         self._door = door
 
-    def candidates(self, routes: Routes) -> Sequence[Candidate]:
-        """Return who answers such a prompt first. Raises ModelNotFound."""
-        return routes.candidates(self._asked.model)[:1]
+    def path(self, routes: Routes) -> Path:
+        """Return where such a prompt leads. Raises ModelNotFound."""
+        # Whom chance or load would choose, it may choose otherwise for the prompt itself.
+        return structs.replace(routes.path(self._asked.model), fork=None)
+
+    def able(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Return the first: another model's count would be another one."""
+        return candidates[:1]
 
     async def call(
         self, gateway: Gateway, question: Question, candidate: Candidate, lease: Granted
