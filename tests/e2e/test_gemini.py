@@ -502,6 +502,28 @@ def test_a_gemini_server_counts_itself(standing: Standing) -> None:
     assert standing.asked.path == "/v1beta/models/gemini-2.5-flash:countTokens"
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_count_that_google_refuses_now_is_estimated(standing: Standing, status: int) -> None:
+    """A limit or a trouble of the counting method is no reason to answer without a number."""
+    prompt = user(f"answer with status {status}")
+    answer = standing.ask("gemini-2.5-flash", prompt, method="countTokens")
+    assert answer.status == 200, answer.text
+    assert answer.json["totalTokens"] > 0
+    assert answer.headers["x-token-count"].startswith("estimate")
+    assert [seen.path.rpartition(":")[2] for seen in standing.google.seen] == ["countTokens"]
+
+
+def test_a_count_while_the_credential_cools_is_estimated(standing: Standing) -> None:
+    """Nobody can be asked, and the number is there at once all the same."""
+    assert standing.ask("gemini-2.5-flash", "answer with status 429 in 60 s").status == 429
+    asked = len(standing.google.seen)
+    answer = standing.ask("gemini-2.5-flash", "one two three", method="countTokens")
+    assert answer.status == 200, answer.text
+    assert answer.json["totalTokens"] >= 3
+    assert answer.headers["x-token-count"].startswith("estimate")
+    assert len(standing.google.seen) == asked
+
+
 def test_elsewhere_the_gateway_counts_and_says_so(standing: Standing) -> None:
     """Trap 63: instructions and tools count, nobody is asked, a header marks the estimate."""
     turns = [user("one two three")]

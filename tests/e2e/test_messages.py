@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ kind = "anthropic"
 base_url = "{bare}/v1"
 api_keys = ["{key}"]
 models = ["bare-*"]
+
+[upstreams.narrow]
+kind = "anthropic"
+base_url = "{claude}"
+api_keys = ["{key}"]
+models = ["narrow"]
+max_concurrency = 1
 
 [upstreams.chat]
 kind = "openai"
@@ -676,6 +684,51 @@ def test_a_count_of_our_own_has_everything_in_it_and_says_so(stand: Stand, model
     plain, *more = (answer.json["input_tokens"] for answer in counts)
     assert 0 < plain < 20
     assert all(number > plain + 10 for number in more)
+
+
+@pytest.mark.parametrize("status", [429, 500, 529])
+def test_a_count_that_the_upstream_refuses_now_is_estimated(stand: Stand, status: int) -> None:
+    """A limit or a trouble of the counting endpoint is no reason to answer without a number."""
+    messages = [{"role": "user", "content": f"answer with status {status}"}]
+    answer = stand.post("/v1/messages/count_tokens", max_tokens=None, messages=messages)
+    assert answer.status == 200, answer.text
+    assert answer.json["input_tokens"] > 0
+    assert answer.headers["x-token-count"] == "estimate; o200k_base"
+    assert [seen.path for seen in stand.claude.seen] == ["/v1/messages/count_tokens"]
+    assert stand.post().status == 200  # asking is not held back for it
+
+
+def test_a_count_while_the_credential_cools_is_estimated(stand: Stand) -> None:
+    """Nobody can be asked, and the number is there at once all the same."""
+    limited = [{"role": "user", "content": "answer with status 429"}]
+    assert stand.post(messages=limited).status == 429
+    asked = len(stand.claude.seen)
+    answer = stand.post("/v1/messages/count_tokens", max_tokens=None)
+    assert answer.status == 200, answer.text
+    assert answer.headers["x-token-count"] == "estimate; o200k_base"
+    assert answer.headers["x-upstream"] == "claude"
+    assert len(stand.claude.seen) == asked
+
+
+def test_counts_at_once_do_not_wait_for_a_busy_credential(stand: Stand) -> None:
+    """Claude Code has the parts of its context counted all at once, while it is answered too."""
+    silent = [{"role": "user", "content": "say nothing for ever"}]
+    body = json.dumps({"model": "narrow", "max_tokens": 9, "messages": silent})
+    busy = http.client.HTTPConnection("127.0.0.1", stand.gateway.port)
+    busy.request("POST", "/v1/messages", body)
+    wait_until(lambda: bool(stand.claude.seen))
+
+    def count_one(place: int) -> Answer:
+        messages = [{"role": "user", "content": f"part {place}"}]
+        path = "/v1/messages/count_tokens"
+        return stand.post(path, model="narrow", max_tokens=None, messages=messages)
+
+    with ThreadPoolExecutor(14) as clients:
+        answers = list(clients.map(count_one, range(14)))
+    busy.close()
+    assert [answer.status for answer in answers] == [200] * 14
+    assert all(answer.headers["x-token-count"].startswith("estimate") for answer in answers)
+    assert len(stand.claude.seen) == 1
 
 
 def test_a_count_for_a_model_that_nobody_has_is_an_error(stand: Stand) -> None:

@@ -84,6 +84,7 @@ class AnthropicServer:
                 return self._message(seen.json)
             case "POST", "/v1/messages/count_tokens" if self.counts:
                 check(seen.json, counting=True)
+                self._fail_on_demand(prompt_of(seen.json))
                 return json_play({"input_tokens": count(seen.json)})
         raise Refused(404, "Not Found")
 

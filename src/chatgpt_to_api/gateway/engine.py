@@ -283,6 +283,8 @@ class Gateway:
             candidates = able(candidates, question.asked.needs())
         if path.route is not None:
             question.bound(path.route, self.limits)
+        if errand is not None and not errand.waits:
+            question.queue_until = self.loop.time()
         return candidates
 
     async def _ask(
@@ -369,6 +371,9 @@ class Gateway:
             except _NOBODY_LEFT as error:
                 if lease is not None:  # it came from the call itself, not from the queue
                     raise
+                errand = question.errand
+                if errand is not None and await errand.unleased(question, candidate):
+                    return True
                 tries.refused(candidate, error)
                 break
             tries.failed(fault)

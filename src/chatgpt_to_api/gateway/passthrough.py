@@ -81,6 +81,8 @@ async def _begin(exchange: Exchange) -> PassErrand:
 class PassErrand:
     """One request on its way. ``rest`` is what follows the beginning, None where that is all."""
 
+    waits = True
+
     def __init__(
         self,
         exchange: Exchange,
@@ -164,6 +166,10 @@ class PassErrand:
         finally:
             reply.close()
         return None
+
+    async def unleased(self, question: Question, candidate: Candidate) -> bool:  # noqa: ARG002  # the contract's
+        """Nobody else can answer it."""
+        return False
 
     @property
     def _safe(self) -> bool:

@@ -39,6 +39,11 @@ _JUDGED: Final[Set[Emulated]] = frozenset(("tools", "json"))
 class Errand(Protocol):
     """Carries a request through without decoding it."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it stands in the queue while no credential can be leased."""
+        ...
+
     def path(self, routes: Routes) -> Path:
         """Where it leads. Raises GatewayError."""
         ...
@@ -51,6 +56,13 @@ class Errand(Protocol):
         self, gateway: Gateway, question: Question, candidate: Candidate, lease: Granted
     ) -> UpstreamFault | None:
         """Call one upstream once and hand its reply on. Raises TransportError."""
+        ...
+
+    async def unleased(self, question: Question, candidate: Candidate) -> bool:
+        """No credential can be leased: answer without, and return whether that was done.
+
+        Raises GatewayError.
+        """
         ...
 
 

@@ -77,7 +77,13 @@ async def counted(door: CountingDoor, asked: Asked, candidate: Candidate) -> Htt
 
 
 class _AtUpstream:
-    """Has an upstream count; where it does not, or not now, the gateway does."""
+    """Has an upstream count; where it does not, or not now, the gateway does.
+
+    It waits for no credential: a client may have a dozen parts of one prompt counted at once, and
+    each wants its number now.
+    """
+
+    waits = False
 
     def __init__(self, asked: Asked, door: CountingDoor) -> None:
         self._asked = asked
@@ -104,8 +110,18 @@ class _AtUpstream:
         else:
             if fault is None or _stands(fault):
                 return fault
-        question.delivery.pass_whole(await counted(self._door, self._asked, candidate))
+        await self._estimate(question, candidate)
         return None
+
+    async def unleased(self, question: Question, candidate: Candidate) -> bool:
+        """Count here. Raises InvalidRequest."""
+        question.record.upstream = candidate.upstream.name
+        question.delivery.source = candidate.headers
+        await self._estimate(question, candidate)
+        return True
+
+    async def _estimate(self, question: Question, candidate: Candidate) -> None:
+        question.delivery.pass_whole(await counted(self._door, self._asked, candidate))
 
 
 def _stands(fault: UpstreamFault) -> bool:

@@ -49,6 +49,7 @@ class Gemini:
             raise Refused(404, f"models/{model} is not found for API version v1beta")
         body = spelled(seen.json)
         if method == "countTokens":
+            self._fail_on_demand(_prompt(body.get("generateContentRequest") or body))
             return json_play(_count(body, model))
         check(body, model)
         prompt = _prompt(body)
