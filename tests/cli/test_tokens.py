@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from support.access_tokens import jwt
-from support.gateway_process import ADMIN_PASSWORD, clean_environment, command, run_command
+from support.gateway_process import (
+    ADMIN_PASSWORD,
+    clean_environment,
+    command,
+    gateway_process,
+    run_command,
+)
 from support.scripted_backend import Play, Seen, html_play, json_play
 from support.stage import Stage, backend_thread
 
@@ -236,6 +242,22 @@ def test_a_held_folder_is_changed_through_its_gateway(shared: Stage) -> None:
     assert "1 token from" in shared.run("tokens", "remove", views[0]["id"], "-y").stdout
     assert "2 tokens from" in shared.run("tokens", "remove", "--all", "-y").stdout
     assert shared.gateway.admin("GET", "/admin/tokens").json["tokens"] == []
+
+
+def test_what_comes_of_new_tokens_unasked_is_told(tmp_path: Path) -> None:
+    """The gateway says where it will send questions now; the command hands that on."""
+    folder = tmp_path / "data"
+    address = "https://chatgpt.com/backend-api/conversation"
+    with gateway_process(folder, EMBEDDED_MODEL="off") as gateway:
+        assert gateway.port
+        done = run_command("tokens", "add", "tok-a", data_dir=folder)
+        assert done.returncode == 0 and "Added 1 token" in done.stdout
+        assert done.stderr.startswith("Note: ") and address in done.stderr
+        done = run_command("tokens", "import", "-", data_dir=folder, input='["tok-b"]')
+        assert "Imported 1 new token" in done.stdout and f"{address}" in done.stderr
+        done = run_command("tokens", "import", "-", "--json", data_dir=folder, input='["tok-b"]')
+        assert address in json.loads(done.stdout)["note"]
+        assert not done.stderr
 
 
 def test_a_live_check_leaves_a_running_gateways_tokens_alone(shared: Stage) -> None:

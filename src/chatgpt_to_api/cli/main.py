@@ -20,6 +20,7 @@ class _Commands(LazyCommands):
             "tokens": "Access tokens: list, add, import, remove, check.",
             "doctor": "Examine the whole set-up, and say what to do.",
             "models": "List the models that can be asked for.",
+            "upstreams": "List the upstreams, their credentials and their state.",
             "explain": "Show where a model's name leads, and why.",
             "model": "The embedded model: fetch its file.",
             "config": "The configuration: show it, check it.",

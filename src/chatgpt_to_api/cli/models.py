@@ -17,6 +17,7 @@ from chatgpt_to_api.cli.running import find_gateway
 from chatgpt_to_api.config.settings import Settings
 
 if TYPE_CHECKING:
+    from chatgpt_to_api.config.upstream_settings import UpstreamSettings
     from chatgpt_to_api.gateway.routes import Routes
 
 app = new_app()
@@ -78,9 +79,6 @@ def configured_routes(configured: Settings) -> Routes:
     from chatgpt_to_api.local_model.runtime import runtime_available
     from chatgpt_to_api.transport.environment import ProxyRules
 
-    tokens = bool(configured.tokens.access_tokens) or Path(configured.token_file).exists()
-    in_force = configured.upstreams_with(tokens=tokens)
-
     async def at_once(deadline: float) -> None:  # noqa: ARG001
         return
 
@@ -92,4 +90,15 @@ def configured_routes(configured: Settings) -> Routes:
         configured.embedded_model.context,
         at_once,
     )
-    return build_routes(configured, in_force, local if runtime_available() else None, ProxyRules())
+    return build_routes(
+        configured,
+        configured_upstreams(configured),
+        local if runtime_available() else None,
+        ProxyRules(),
+    )
+
+
+def configured_upstreams(configured: Settings) -> dict[str, UpstreamSettings]:
+    """Return the upstreams that a start with these settings would put in force."""
+    tokens = bool(configured.tokens.access_tokens) or Path(configured.token_file).exists()
+    return configured.upstreams_with(tokens=tokens)

@@ -15,6 +15,7 @@ from chatgpt_to_api.admin.token_import import TokenImport
 from chatgpt_to_api.admin.tokens import TokenAdmin
 from chatgpt_to_api.cli.exits import Exit, stop
 from chatgpt_to_api.cli.gateway_client import GatewayClient, ending_on_errors
+from chatgpt_to_api.cli.output import for_terminal
 from chatgpt_to_api.cli.running import find_admin
 from chatgpt_to_api.config.load import Loaded
 from chatgpt_to_api.config.settings import Settings
@@ -40,6 +41,8 @@ class TokenSet(Protocol):
 
     where: str
     """What they belong to, for people."""
+    note: str
+    """What the last change brings with it that nobody asked for, in a sentence; else ""."""
 
     def all(self) -> list[CredentialView]:
         """Return every token, masked, with its state."""
@@ -85,6 +88,7 @@ class RunningTokens:
         self._gateway = gateway
         self._upstream = upstream
         self.where = f"the gateway at {gateway.url}"
+        self.note = ""
 
     def all(self) -> list[CredentialView]:
         """Ask page by page."""
@@ -109,7 +113,9 @@ class RunningTokens:
         return self._change("DELETE", {"ids": list(ids)})
 
     def _change(self, method: str, body: object) -> Change:
-        return msgspec.convert(self._gateway.call(method, self._path(), body), Change)
+        answer = self._gateway.call(method, self._path(), body)
+        self.note = for_terminal(answer.get("note", ""))
+        return msgspec.convert(answer, Change)
 
     def _path(self, **query: str) -> str:
         if self._upstream is not None:
@@ -120,6 +126,8 @@ class RunningTokens:
 
 class StoredTokens:
     """The tokens of a data folder, in its store. ``run`` runs a coroutine to its end."""
+
+    note = ""
 
     def __init__(
         self,

@@ -116,6 +116,7 @@ def add(
             + (f", {known} there already" if known else "")
             + f"; {change.total} now."
         )
+        _tell_note(tokens)
 
 
 @app.command("import", epilog=CODES)
@@ -155,6 +156,7 @@ def import_tokens(
             print_json(summary)
         else:
             print(summary.told(_name(file), tokens.where))
+            _tell_note(tokens)
     if not as_json:
         _tell_skipped(read.skipped, all_of_them=verbose)
     if read.skipped:
@@ -246,6 +248,8 @@ class Summary(msgspec.Struct, frozen=True):
     removed: int
     duplicates: int
     skipped: tuple[Skipped, ...]
+    note: str = ""
+    """What comes of it that nobody asked for, where something does."""
 
     def told(self, file: str, where: str) -> str:
         """Say it in a sentence."""
@@ -273,6 +277,7 @@ def _import(tokens: TokenSet, read: TokenFile, *, replace: bool) -> Summary:
         removed=removed,
         duplicates=read.duplicates,
         skipped=read.skipped,
+        note=tokens.note,
     )
 
 
@@ -321,6 +326,11 @@ def _content(file: Path) -> bytes:
 
 def _name(file: Path) -> str:
     return "standard input" if str(file) == "-" else str(file)
+
+
+def _tell_note(tokens: TokenSet) -> None:
+    if tokens.note:
+        print(f"Note: {tokens.note}", file=sys.stderr)
 
 
 def _tell_skipped(skipped: Sequence[Skipped], *, all_of_them: bool) -> None:
