@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -138,6 +139,18 @@ def test_what_the_model_did_in_a_row_is_one_message() -> None:
     assert second == Message(
         "tool", (ToolResult("c2", (Text("two"), Image("data:image/png;base64,AA=="))),)
     )
+
+
+def test_a_turn_of_very_many_items_takes_no_time() -> None:
+    """Each item looked at all before it: minutes for a request of four megabytes."""
+    many = [{"type": "output_text", "text": "a"}] * 100_000
+    items = [{"role": "assistant", "content": many}]
+    items += [{"role": "assistant", "content": "a", "phase": "commentary"}] * 2
+    items += [{"role": "assistant", "content": "a"}] * 2000
+    began = time.process_time()
+    first, second = request(items).messages
+    assert time.process_time() - began < 10
+    assert (len(first.parts), len(second.parts)) == (100_000, 2002)
 
 
 def test_parts_of_every_kind_are_read() -> None:

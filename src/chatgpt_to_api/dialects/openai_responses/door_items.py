@@ -6,7 +6,7 @@ message here: other dialects want the calls of a turn, and the words before them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -94,14 +94,17 @@ class _Turns:
         self._messages: list[Message] = []
         self._said: list[Part] = []
         self._vendor: Vendor | None = None
+        self._calls = self._words = False
+        """Whether the turn has calls, and words, so far: it can be as long as the conversation."""
 
-    def say(self, parts: Iterable[Part], vendor: Vendor | None = None) -> None:
+    def say(self, parts: Sequence[Part], vendor: Vendor | None = None) -> None:
         """Something the model produced."""
-        calls = any(isinstance(part, ToolCall) for part in self._said)
-        if vendor is not None and vendor != self._vendor and not calls:
-            if any(isinstance(part, Text | Refusal) for part in self._said):
+        if vendor is not None and vendor != self._vendor and not self._calls:
+            if self._words:
                 self._end_turn()
             self._vendor = vendor
+        self._calls = self._calls or any(isinstance(part, ToolCall) for part in parts)
+        self._words = self._words or any(isinstance(part, Text | Refusal) for part in parts)
         self._said += parts
 
     def take(self, role: Role, parts: tuple[Part, ...], vendor: Vendor | None) -> None:
@@ -117,6 +120,7 @@ class _Turns:
         if self._said:
             self._messages.append(Message("assistant", tuple(self._said), vendor=self._vendor))
         self._said, self._vendor = [], None
+        self._calls = self._words = False
 
 
 def _foreign(raw: Raw) -> Foreign:

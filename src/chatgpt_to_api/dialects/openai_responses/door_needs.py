@@ -84,9 +84,6 @@ def may_need(asked: ResponsesRequest, items: Sequence[tuple[Raw, str]], feature:
         case "freeform":
             everything = (*(asked.tools or ()), *(raw for raw, _ in items))
             return any(b'"custom' in bytes(raw) for raw in everything)
-        case "freeform":
-            given = (*(asked.tools or ()), *(raw for raw, _ in items))
-            return any(b"custom" in bytes(raw) for raw in given)
         case "json":
             return asked.text is not None and present(asked.text.format)
         case "max_tokens":
