@@ -27,6 +27,7 @@ from chatgpt_to_api.dialects.gemini import messages as wire
 from chatgpt_to_api.dialects.gemini.media import from_blob, from_link
 from chatgpt_to_api.dialects.gemini.messages import DIALECT, Content
 from chatgpt_to_api.dialects.gemini.results import text_of
+from chatgpt_to_api.dialects.open_calls import OpenCalls
 from chatgpt_to_api.dialects.problems import anything, decoded, invalid
 from chatgpt_to_api.wire.base64_check import base64_problem
 
@@ -47,46 +48,18 @@ _OWN: Final = frozenset(
 )
 
 
-class _Calls:
-    """Which call each result answers: by its id, else the first unanswered one of its name.
-
-    Calls without an id get one that is counted, so that equal turns stay equal.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._open: dict[str, str] = {}  # id → name, in the order of the calls
-
-    def made(self, call: wire.FunctionCall) -> str:
-        self._count += 1
-        call_id = call.id or f"call_{self._count}"
-        self._open[call_id] = call.name
-        return call_id
-
-    def answered(self, response: wire.FunctionResponse, param: str) -> str:
-        call_id = response.id
-        if not call_id:
-            # A client that dropped one answer must not give its place to the next function's.
-            call_id = next((i for i, name in self._open.items() if name == response.name), None)
-        if call_id is None:
-            said = f"no call of {response.name[:80]!r} is waiting for it"
-            raise invalid(f"{param}.functionResponse", said)
-        self._open.pop(call_id, None)
-        return call_id
-
-
 def turns_of(contents: Sequence[Raw]) -> tuple[Message, ...]:
     """Return the turns. Raises InvalidRequest naming the field."""
-    calls = _Calls()
+    calls = OpenCalls()
     return tuple(_turn(raw, f"contents[{index}]", calls) for index, raw in enumerate(contents))
 
 
 def parts_of(raw: Raw, param: str) -> tuple[Part, ...]:
     """Return the parts of a content that stands by itself."""
-    return _parts(decoded(raw, _CONTENT, param), param, _Calls())
+    return _parts(decoded(raw, _CONTENT, param), param, OpenCalls())
 
 
-def _turn(raw: Raw, param: str, calls: _Calls) -> Message:
+def _turn(raw: Raw, param: str, calls: OpenCalls) -> Message:
     content = decoded(raw, _CONTENT, param)
     role = content.role or "user"
     if role not in _ROLES:
@@ -101,14 +74,14 @@ def _turn(raw: Raw, param: str, calls: _Calls) -> Message:
     return Message("user", parts)
 
 
-def _parts(content: Content, param: str, calls: _Calls) -> tuple[Part, ...]:
+def _parts(content: Content, param: str, calls: OpenCalls) -> tuple[Part, ...]:
     parts: list[Part] = []
     for index, raw in enumerate(content.parts or ()):
         parts += _part(raw, f"{param}.parts[{index}]", calls)
     return tuple(parts)
 
 
-def _part(raw: Raw, param: str, calls: _Calls) -> list[Part]:
+def _part(raw: Raw, param: str, calls: OpenCalls) -> list[Part]:
     """Return a part; one of text that is signed gives two, for the signature stands by itself."""
     part = decoded(raw, _PART, param)
     fields = _OBJECT.decode(raw)
@@ -156,14 +129,15 @@ def signed(signature: str) -> Foreign:
 
 
 def _call(
-    call: wire.FunctionCall, signature: Opaque | None, rest: Mapping[str, Any], calls: _Calls
+    call: wire.FunctionCall, signature: Opaque | None, rest: Mapping[str, Any], calls: OpenCalls
 ) -> ToolCall:
     arguments = bytes(call.args).decode() if present(call.args) else "{}"
-    return ToolCall(calls.made(call), call.name, arguments, signature, vendor=_vendor(rest))
+    call_id = calls.made(call.id, call.name)
+    return ToolCall(call_id, call.name, arguments, signature, vendor=_vendor(rest))
 
 
 def _result(
-    response: wire.FunctionResponse, rest: Mapping[str, Any], param: str, calls: _Calls
+    response: wire.FunctionResponse, rest: Mapping[str, Any], param: str, calls: OpenCalls
 ) -> ToolResult:
     where = f"{param}.functionResponse.response"
     text, is_error = "", False
@@ -183,5 +157,9 @@ def _result(
             media = File(data=f"data:{beside.inline_data.mime_type};base64,{media.data}")  # type: ignore[union-attr]  # sound comes with its data
         if media is not None:
             parts.append(media)
-    call_id = calls.answered(response, param)
+    # A client that dropped one answer must not give its place to the next function's.
+    call_id = calls.answered(response.id, response.name)
+    if call_id is None:
+        said = f"no call of {response.name[:80]!r} is waiting for it"
+        raise invalid(f"{param}.functionResponse", said)
     return ToolResult(call_id, tuple(parts), is_error, _vendor(rest))

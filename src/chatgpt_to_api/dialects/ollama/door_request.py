@@ -36,6 +36,7 @@ from chatgpt_to_api.dialects.ollama.messages import (
     OllamaTool,
     bare,
 )
+from chatgpt_to_api.dialects.open_calls import OpenCalls
 from chatgpt_to_api.dialects.problems import anything, decoded, invalid
 from chatgpt_to_api.errors import InvalidRequest
 
@@ -176,46 +177,13 @@ def _effort(think: bool | str | None) -> str | None:
 
 
 def _messages(messages: Sequence[OllamaMessage]) -> tuple[Message, ...]:
-    calls = _Calls()
+    calls = OpenCalls()
     return tuple(
         _message(message, f"messages[{index}]", calls) for index, message in enumerate(messages)
     )
 
 
-class _Calls:
-    """Which call a result is of: most clients name the tool, or rely on the order.
-
-    A call without an id is counted, so that equal turns stay equal.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._open: list[ToolCall] = []
-
-    def made(self, call: CallMessage, param: str) -> ToolCall:
-        arguments = as_text(call.function.arguments)
-        if arguments is None:
-            raise invalid(f"{param}.function.arguments", "expected object")
-        self._count += 1
-        made = ToolCall(call.id or f"call_{self._count}", call.function.name, arguments)
-        self._open.append(made)
-        return made
-
-    def answered(self, message: OllamaMessage, param: str) -> str:
-        if message.tool_call_id:
-            self._open = [call for call in self._open if call.id != message.tool_call_id]
-            return message.tool_call_id
-        for place, call in enumerate(self._open):
-            if not message.tool_name or call.name == message.tool_name:
-                del self._open[place]
-                return call.id
-        raise invalid(
-            f"{param}.tool_name",
-            "expected the name of a tool that was called before and has no result yet",
-        )
-
-
-def _message(message: OllamaMessage, param: str, calls: _Calls) -> Message:
+def _message(message: OllamaMessage, param: str, calls: OpenCalls) -> Message:
     said: tuple[Part, ...] = (Text(message.content),) if message.content else ()
     shown = tuple(Image(data_url(data)) for data in message.images or ())
     role = message.role.lower()
@@ -233,9 +201,25 @@ def _message(message: OllamaMessage, param: str, calls: _Calls) -> Message:
             return Message("assistant", (*thought, *said, *shown, *made))
         case "tool":
             content = (*((Text(message.content),) if message.content else ()), *shown)
-            return Message("tool", (ToolResult(calls.answered(message, param), content),))
+            return Message("tool", (ToolResult(_answered(message, param, calls), content),))
     raise invalid(f"{param}.role", f"expected one of {', '.join(_ROLES)}, got {role[:40]!r}")
 
 
-def _made(raw: Raw, param: str, calls: _Calls) -> ToolCall:
-    return calls.made(decoded(raw, _CALL, param), param)
+def _made(raw: Raw, param: str, calls: OpenCalls) -> ToolCall:
+    call = decoded(raw, _CALL, param)
+    arguments = as_text(call.function.arguments)
+    if arguments is None:
+        raise invalid(f"{param}.function.arguments", "expected object")
+    name = call.function.name
+    return ToolCall(calls.made(call.id, name), name, arguments)
+
+
+def _answered(message: OllamaMessage, param: str, calls: OpenCalls) -> str:
+    """Return the id of a result's call: most clients name the tool, or rely on the order."""
+    call_id = calls.answered(message.tool_call_id, message.tool_name or None)
+    if call_id is None:
+        raise invalid(
+            f"{param}.tool_name",
+            "expected the name of a tool that was called before and has no result yet",
+        )
+    return call_id
