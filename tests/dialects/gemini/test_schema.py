@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -216,3 +217,33 @@ def test_the_dialects_own_spelling_becomes_json_schema() -> None:
         "examples": [{"a": []}],
     }
     assert list(made["properties"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"required": [["a"], {}, "a"]},
+        {"required": {"a": 1}},
+        {"format": ["date-time"]},
+        {"allOf": 5},
+        {"allOf": {"a": {}}},
+        {"allOf": [{"required": [["a"]]}, {"required": "a", "properties": {"a": {}}}]},
+        {"properties": "a", "required": 7, "allOf": [{"properties": {}, "required": ["a"]}]},
+        {"type": "integer", "exclusiveMinimum": 2**64 - 1},
+    ],
+)
+def test_what_is_no_schema_at_all_is_converted_too(odd: dict[str, Any]) -> None:
+    """Nobody has checked a client's schema: its lists may be numbers, its names may be lists."""
+    made, _ = own_schema({"type": "object", "properties": {"a": {"type": "string"}}, **odd})
+    msgspec.json.encode(made)
+
+
+def test_the_dialects_own_spelling_may_be_odd_too() -> None:
+    """Names that are none order nothing, and a number of many digits stays the text it is."""
+    own = {
+        "properties": {"b": {}, "a": {"maxItems": "9" * 5000}},
+        "propertyOrdering": [["b"], {}, "a", None],
+    }
+    made = json_schema(own)
+    assert list(made["properties"]) == ["a", "b"]
+    assert made["properties"]["a"] == {"maxItems": "9" * 5000}

@@ -94,6 +94,8 @@ _SPELLED: Final[Mapping[str, str]] = {
     "min_properties": "minProperties",
     "property_ordering": "propertyOrdering",
 }
+_DIGITS: Final = 19
+"""Fewer are a number of 64 bits for sure; one that is longer cannot be written as JSON here."""
 _ANY_OBJECT: Final = {"type": "OBJECT"}
 _ANYTHING: Final = ("STRING", "NUMBER", "BOOLEAN")
 """What a value of no stated type may be here, where every value has to have one."""
@@ -157,7 +159,8 @@ class _Conversion:
         What they refer to is being written out from there on.
         """
         whole: dict[str, Any] = {name: v for name, v in schema.items() if name != "allOf"}
-        for part in schema["allOf"]:
+        parts = schema["allOf"]
+        for part in parts if isinstance(parts, list) else ():
             if isinstance(part, Mapping) and isinstance(part.get("$ref"), str):
                 reference = part["$ref"]
                 target = None if reference in within else _target(self._root, reference)
@@ -167,10 +170,11 @@ class _Conversion:
             if not isinstance(part, Mapping):
                 continue
             for name, value in part.items():
+                mine = whole.get(name)
                 if name == "properties" and isinstance(value, Mapping):
-                    whole[name] = {**value, **whole.get(name, {})}
+                    whole[name] = {**value, **(mine if isinstance(mine, Mapping) else {})}
                 elif name == "required" and isinstance(value, list):
-                    whole[name] = list(dict.fromkeys([*whole.get(name, ()), *value]))
+                    whole[name] = list(dict.fromkeys([*_names(mine), *_names(value)]))
                 elif name == "allOf" or (
                     whole.setdefault(name, value) != value and name not in _SILENT
                 ):
@@ -228,7 +232,7 @@ class _Conversion:
         form = schema.get("format")
         if form is None:
             return
-        if form in _FORMATS.get(kind, ()):
+        if isinstance(form, str) and form in _FORMATS.get(kind, ()):
             made["format"] = form
         else:
             self.dropped["format"] = None
@@ -242,7 +246,7 @@ class _Conversion:
             limit = schema.get(name)
             if limit is None or limit is False:
                 continue
-            if kind == "INTEGER" and isinstance(limit, int) and not isinstance(limit, bool):
+            if kind == "INTEGER" and _is_whole(limit):
                 made.setdefault(inclusive, limit + step)
                 continue
             self.dropped[name] = None
@@ -278,7 +282,7 @@ class _Conversion:
             }
         required = schema.get("required")
         if isinstance(required, list) and required:
-            known = [name for name in required if name in made.get("properties", ())]
+            known = [name for name in _names(required) if name in made.get("properties", ())]
             if known:
                 made["required"] = known
             if len(known) < len(required):  # the server refuses what it does not know of
@@ -310,6 +314,11 @@ class _Conversion:
         return made
 
 
+def _names(given: Any) -> list[str]:
+    """Return the names in what should be a list of them: nobody has checked a client's schema."""
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+
+
 def _kinds(schema: Mapping[str, Any]) -> frozenset[str]:
     kind = schema.get("type")
     if isinstance(kind, str):
@@ -323,6 +332,11 @@ def _inferred(schema: Mapping[str, Any]) -> str:
     if isinstance(schema.get("properties"), Mapping):
         return "object"
     return "array" if isinstance(schema.get("items"), Mapping) else ""
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is an integer, and the ones beside it can be written as JSON, too."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _is_number(value: Any) -> bool:
@@ -362,7 +376,7 @@ def json_schema(schema: Any) -> dict[str, Any]:
     order = given.get("propertyOrdering")
     if isinstance(order, list) and isinstance(made.get("properties"), dict):
         properties = made["properties"]
-        first = {name: properties[name] for name in order if name in properties}
+        first = {name: properties[name] for name in _names(order) if name in properties}
         made["properties"] = {**first, **properties}
     return _nullable(made) if given.get("nullable") is True else made
 
@@ -378,8 +392,9 @@ def _nullable(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(value: Any) -> Any:
-    """Read a number of the kind that Protocol Buffers write as text."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+    """Read a number of the kind that Protocol Buffers write as text; it has 64 bits there."""
+    short = isinstance(value, str) and len(value) < _DIGITS and value.isdecimal()
+    return int(value) if short else value
 
 
 def _each(value: Any) -> Any:
