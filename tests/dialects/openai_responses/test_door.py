@@ -415,6 +415,15 @@ def test_what_is_wrong_is_named_by_its_path(fields: dict[str, Any], param: str) 
     assert refused.value.param == param
 
 
+def test_a_number_out_of_range_is_wrong_even_where_nobody_knows_the_field() -> None:
+    """It was a failure of the gateway's own."""
+    part = '{"type": "input_text", "text": "hi", "more": 1e999}'
+    body = f'{{"model": "m", "input": [{{"role": "user", "content": [{part}]}}]}}'
+    with pytest.raises(InvalidRequest) as refused:
+        DOOR.ask(HEAD, body.encode()).request()
+    assert (refused.value.param or "").startswith("input[0].content[0]")
+
+
 def test_an_item_nobody_keeps_is_not_found() -> None:
     """A reference that nobody has resolved, in both of its forms."""
     for reference in ({"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}):

@@ -60,9 +60,10 @@ def result_parts(given: str | Sequence[Raw], param: str) -> tuple[Text | Image |
     return tuple(parts)
 
 
-def vendor_fields(raw: Raw, own: frozenset[str] | set[str]) -> Vendor | None:
+def vendor_fields(raw: Raw, own: frozenset[str] | set[str], param: str) -> Vendor | None:
     """Return the fields of an object that nobody but a server of this dialect understands."""
-    rest = {k: v for k, v in _OBJECT.decode(raw).items() if k not in own and v is not None}
+    fields = decoded(raw, _OBJECT, param)
+    rest = {k: v for k, v in fields.items() if k not in own and v is not None}
     return Vendor(DIALECT, rest) if rest else None
 
 
@@ -76,7 +77,7 @@ def _part(raw: Raw, param: str) -> Part:
 
 def _text(raw: Raw, param: str) -> Text:
     text = decoded(raw, _TEXT, param)
-    return Text(text.text, vendor_fields(raw, _TEXT_FIELDS))
+    return Text(text.text, vendor_fields(raw, _TEXT_FIELDS, param))
 
 
 def _refusal(raw: Raw, param: str) -> Refusal:
@@ -94,7 +95,7 @@ def _image(raw: Raw, param: str) -> Image | File:
         raise invalid(where, "expected an http, https or data URL")
     if image.image_url.startswith("data:"):
         _check(data_url_problem(image.image_url), where)
-    return Image(image.image_url, image.detail, vendor_fields(raw, _IMAGE_FIELDS))
+    return Image(image.image_url, image.detail, vendor_fields(raw, _IMAGE_FIELDS, param))
 
 
 def _file(raw: Raw, param: str) -> File:
@@ -110,7 +111,7 @@ def _file(raw: Raw, param: str) -> File:
         data=file.file_data,
         file_id=file.file_id,
         filename=file.filename,
-        vendor=vendor_fields(raw, _FILE_FIELDS),
+        vendor=vendor_fields(raw, _FILE_FIELDS, param),
         url=file.file_url,
     )
 
@@ -118,7 +119,7 @@ def _file(raw: Raw, param: str) -> File:
 def _audio(raw: Raw, param: str) -> Audio:
     sound = decoded(raw, _AUDIO, param).input_audio
     _check(base64_problem(sound.data), f"{param}.input_audio.data")
-    return Audio(sound.data, sound.format, vendor_fields(raw, _AUDIO_FIELDS))
+    return Audio(sound.data, sound.format, vendor_fields(raw, _AUDIO_FIELDS, param))
 
 
 def _check(problem: str | None, param: str) -> None:
