@@ -22,7 +22,7 @@ from chatgpt_to_api.errors import (
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.server.access import SECRET_FIELDS, Gatekeeper
 from chatgpt_to_api.server.doors import Bearer
-from chatgpt_to_api.server.shaped_routes import METHODS, Handler, Shape, short_body
+from chatgpt_to_api.server.shaped_routes import METHODS, Handler, Shape, whole_body
 from chatgpt_to_api.server.site import admitted
 
 BASES: Final = ("/backend-api", "/api", "/chatgpt/backend-api", "/chatgpt")
@@ -116,7 +116,7 @@ class ConversationSite:
     async def change(self, request: Request) -> object:
         """Rename, hide or show one conversation."""
         owner, conversation = self._owner(request), _conversation(request)
-        change = siblings.read_change(await short_body(request, MAX_BODY))
+        change = siblings.read_change(await whole_body(request, MAX_BODY))
         if change.is_visible is True:
             await self._kept.show(owner, conversation)
         if change.title is not None:
@@ -128,14 +128,14 @@ class ConversationSite:
     async def hide_all(self, request: Request) -> object:
         """Hide all of the caller's conversations."""
         owner = self._owner(request)
-        siblings.read_hide_all(await short_body(request, MAX_BODY))
+        siblings.read_hide_all(await whole_body(request, MAX_BODY))
         await self._kept.hide_all(owner)
         return {"success": True}
 
     async def name(self, request: Request) -> object:
         """Give a conversation a title made from its first question, whatever is sent along."""
         owner, conversation = self._owner(request), _conversation(request)
-        await short_body(request, MAX_BODY)
+        await whole_body(request, MAX_BODY)
         title, new = await self._kept.name(owner, conversation)
         return {"title": title} if new else siblings.already_titled(conversation, title)
 

@@ -16,7 +16,7 @@ from chatgpt_to_api.dialects.ollama import pages
 from chatgpt_to_api.dialects.ollama.door import CHAT_DOOR
 from chatgpt_to_api.errors import Forbidden
 from chatgpt_to_api.server.access import Gatekeeper
-from chatgpt_to_api.server.shaped_routes import Handler, Shape, short_body
+from chatgpt_to_api.server.shaped_routes import Handler, Shape, whole_body
 from chatgpt_to_api.server.site import admitted
 from chatgpt_to_api.wire.http import HttpReply
 
@@ -86,7 +86,7 @@ class OllamaSite:
     async def show(self, request: Request) -> object:
         """Show one model."""
         admitted(self._gatekeeper, request)
-        model = pages.asked_model(await short_body(request, MAX_BODY))
+        model = pages.asked_model(await whole_body(request, MAX_BODY))
         return pages.show_page(self._models.model_card(model))
 
     async def manage(self, request: Request) -> object:

@@ -11,10 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatgpt_to_api.dialects.openai_responses.kept import deleted
-from chatgpt_to_api.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed
+from chatgpt_to_api.errors import InvalidRequest, MethodNotAllowed
 from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.problem import problem
+from chatgpt_to_api.server.shaped_routes import whole_body
 from chatgpt_to_api.server.site import admitted
 
 PREFIXES: Final = ("/v1/responses/", "/v1/conversations/")
@@ -136,12 +137,7 @@ class ResponsesSite:
         return Route(path, endpoint, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 
     async def _body(self, request: Request) -> bytes:
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > self._max_body:
-                raise BodyTooLarge(f"The body is larger than {self._max_body} bytes.")
-        return body
+        return await whole_body(request, self._max_body)
 
 
 def _id(request: Request) -> str:

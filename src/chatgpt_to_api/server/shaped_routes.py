@@ -64,11 +64,11 @@ def _response(reply: HttpReply) -> Response:
     return Response(reply.body, reply.status, headers)
 
 
-async def short_body(request: Request, limit: int) -> bytes:
+async def whole_body(request: Request, limit: int) -> bytes:
     """Return a request's body. Raises BodyTooLarge beyond ``limit`` bytes."""
-    body = b""
+    body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
             raise BodyTooLarge(f"The body is larger than {limit} bytes.")
-    return body
+    return bytes(body)
