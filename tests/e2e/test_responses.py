@@ -195,6 +195,55 @@ async def test_what_is_not_to_be_kept_is_not(rig: Rig, script: OpenScript) -> No
     assert (await get(rig, f"/v1/responses/{broken['response']['id']}")).status == 404
 
 
+async def test_an_item_is_kept_as_it_came(rig: Rig, script: OpenScript) -> None:
+    """What the gateway does not read keeps its bytes, be it a number that no double can hold."""
+    script.play(whole("Hi."))
+    item = {"type": "function_call_output", "call_id": "c", "output": "r", "more": "ODD"}
+    asked = [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, item]
+    body = json.dumps({"model": "gpt-x", "input": asked}).replace('"ODD"', "1e999")
+    answer = await rig.fetch("/v1/responses", method="POST", body=body, headers=ANN)
+    assert answer.status == 200, answer.text
+    shown = await get(rig, f"/v1/responses/{answer.json['id']}/input_items")
+    assert '"more":1e999' in shown.text
+
+
+async def test_items_without_an_id_are_told_apart(rig: Rig, script: OpenScript) -> None:
+    """Both what a client brings and what a server of the dialect has made."""
+    searches = [{"type": "web_search_call", "status": "completed", "n": n} for n in (1, 2)]
+    script.play(json_play(response([*searches, message("Found.")])))
+    made = await rig.fetch("/v1/conversations", method="POST", body="{}", headers=ANN)
+    path = made.json["id"]
+    said = [{"id": "", "role": "user", "content": text} for text in ("one", "two")]
+    answer = await create(rig, said, model="plain-x", conversation=path)
+    assert answer.status == 200, answer.text
+    listed = (await get(rig, f"/v1/conversations/{path}/items?order=asc")).json["data"]
+    kinds = ["message"] * 2 + ["web_search_call"] * 2 + ["message"]
+    assert [item["type"] for item in listed] == kinds
+    ids = {item["id"] for item in listed}
+    assert len(ids) == len(listed)
+    assert all(ids)
+
+
+async def test_an_item_is_referred_to_once(rig: Rig, script: OpenScript) -> None:
+    """Else a short request could hold any number of a long one's items."""
+    script.play(whole("Hi."))
+    item = (await create(rig)).json["output"][0]["id"]
+    referred = {"type": "item_reference", "id": item}
+    assert (await create(rig, [referred, {"role": "user", "content": "And?"}])).status == 200
+    twice = await create(rig, [referred, referred])
+    assert (twice.status, twice.json["error"]["code"]) == (400, "duplicate_item")
+    assert twice.json["error"]["param"] == "input[1]"
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "0000000019999", "000000001" + "9" * 5000])
+async def test_a_page_of_no_length_is_refused(rig: Rig, script: OpenScript, limit: str) -> None:
+    """A length is a short number from 1 to 100."""
+    script.play(whole("Hi."))
+    id = (await create(rig)).json["id"]
+    answer = await get(rig, f"/v1/responses/{id}/input_items?limit={limit}")
+    assert (answer.status, answer.json["error"]["param"]) == (400, "limit")
+
+
 async def test_what_is_sealed_in_thoughts_is_shown_only_where_it_is_asked_for(
     rig: Rig, script: OpenScript
 ) -> None:

@@ -72,6 +72,13 @@ def test_anthropic_clients_see_what_they_can_chat_with_under_names_they_show() -
     assert anthropic_model(CARDS[0], "gpt-4o")["id"] == "gpt-4o"
 
 
+@pytest.mark.parametrize("limit", ["0", "1001", "x", "0000000019999", "000000001" + "9" * 5000])
+def test_a_page_of_no_length_is_refused(limit: str) -> None:
+    """A length is a short number: one of very many digits cannot even be read."""
+    with pytest.raises(InvalidRequest):
+        anthropic_list(CARDS, ALIASES, {"limit": limit})
+
+
 @given(count=st.integers(0, 45), limit=st.none() | st.integers(1, 50))
 def test_pages_lead_through_the_whole_list_both_ways(count: int, limit: int | None) -> None:
     """Each model once, in order, as an SDK turns the pages."""

@@ -60,15 +60,14 @@ async def test_another_owners_response_does_not_exist(store: Store) -> None:
     await stored.begin("ann", "c1", b"{}", [Item("i1", raw({"id": "i1"}))], 0.0)
     assert await stored.response("bob", "r1") is None
     assert await stored.before("bob", "r1") is None
-    assert await stored.item("bob", "m hello", "r1") is None
     assert not await stored.drop("bob", "r1")
     assert await stored.conversation("bob", "c1") is None
     assert await stored.items("bob", "c1") is None
-    assert await stored.item("bob", "i1", None) is None
+    assert await stored.item("bob", "i1") is None
     assert not await stored.append("bob", "c1", [Item("i2", raw({}))], 0.0)
     assert not await stored.end("bob", "c1")
     assert await stored.response("ann", "r1") == kept()
-    assert await stored.item("ann", "i1", None) == raw({"id": "i1"})
+    assert await stored.item("ann", "i1") == raw({"id": "i1"})
 
 
 async def test_what_precedes_a_response_is_all_of_its_chain(store: Store) -> None:
@@ -116,15 +115,6 @@ def rows(data_dir: Path, table: str) -> int:
     with sqlite3.connect(database_path(data_dir)) as connection:
         [count] = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(count)
-
-
-async def test_an_item_is_found_by_the_response_its_id_names(store: Store) -> None:
-    """Of what was asked and of what was answered."""
-    stored = StoredResponses(store, BOUNDS)
-    await save(stored, "r1", response=kept(said="yes"))
-    assert await stored.item("ann", "m yes", "r1") == raw({"id": "m yes", "out": "yes"})
-    assert await stored.item("ann", "m no", "r1") is None
-    assert await stored.item("ann", "m yes", "r2") is None
 
 
 async def test_a_conversation_keeps_its_items_in_order(store: Store) -> None:

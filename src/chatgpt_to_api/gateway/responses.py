@@ -136,13 +136,15 @@ class Responses:
         assert encoder.ended is not None
         response = dict(encoder.ended.response)
         del response["output"]
-        brought = shown.with_ids(asked.own_items, encoder.id.removeprefix("resp_"))
-        output = [Raw(_ENCODE(item)) for item in encoder.ended.output]
-        kept = KeptResponse(Raw(_ENCODE(response)), [raw for _, raw in brought], output)
+        key = encoder.id.removeprefix("resp_")
+        brought = shown.with_ids(asked.own_items, key)
+        made = shown.made_with_ids(encoder.ended.output, key)
+        kept = KeptResponse(
+            Raw(_ENCODE(response)), [raw for _, raw in brought], [raw for _, raw in made]
+        )
         now = self._wall()
         if asked.conversation:
-            items = [Item(id, raw) for id, raw in brought]
-            items += (Item(_ANY_ITEM.decode(raw).id or "", raw) for raw in output)
+            items = [Item(id, raw) for id, raw in (*brought, *made)]
             mine = (encoder.id, kept) if asked.kept else None
             await self._stored.append(turn.owner, asked.conversation, items, now, mine)
             return
@@ -162,16 +164,31 @@ class Responses:
     async def _own_items(
         self, asked: ResponsesAsked, owner: str, before: Sequence[Raw]
     ) -> list[Raw] | None:
-        """Return a request's items with those it refers to in their places; None: it has none."""
+        """Return a request's items with those it refers to in their places; None: it has none.
+
+        Each is referred to once and each response is read once: a short request could else be of
+        any size, and any work.
+        """
         references = asked.references
         if not references:
             return None
         items = list(asked.own_items)
         known = {_ANY_ITEM.decode(raw).id: raw for raw in before}
+        read: set[str] = set()
+        taken: set[str] = set()
         for place, id in references:
+            if id in taken:
+                raise shown.duplicate_item(id, f"input[{place}]")
+            taken.add(id)
+            response = shown.response_of(id)
+            if id not in known and response is not None and response not in read:
+                read.add(response)
+                kept = await self._stored.response(owner, response)
+                for raw in (*kept.output, *kept.input) if kept is not None else ():
+                    known.setdefault(_ANY_ITEM.decode(raw).id, raw)
             found = known.get(id)
             if found is None:
-                found = await self._stored.item(owner, id, shown.response_of(id))
+                found = await self._stored.item(owner, id)
             if found is None:
                 raise item_not_found(id, f"input[{place}]")
             items[place] = found

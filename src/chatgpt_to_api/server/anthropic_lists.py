@@ -100,7 +100,7 @@ def anthropic_model(card: Card, name: str) -> dict[str, Any]:
 def _limit(given: str | None) -> int:
     if given is None:
         return USUAL_PAGE
-    if given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= LONGEST_PAGE:
+    if given.isascii() and given.isdigit() and len(given) < 10 and 1 <= int(given) <= LONGEST_PAGE:
         return int(given)
     raise InvalidRequest(
         f"limit: expected a whole number from 1 to {LONGEST_PAGE}, got {given[:40]!r}.",

@@ -276,15 +276,10 @@ class StoredResponses:
 
         return await self._store.write(change)
 
-    async def item(self, owner: str, item: str, response: str | None) -> Raw | None:
-        """The item with an id, of any conversation, or of ``response``, which its id tells of."""
+    async def item(self, owner: str, item: str) -> Raw | None:
+        """The item with an id, of any conversation."""
 
         def query(connection: Connection) -> Raw | None:
-            if response is not None:
-                kept = self._response(connection, owner, response)
-                for raw in (*kept.output, *kept.input) if kept is not None else ():
-                    if _READ_ID.decode(raw).id == item:
-                        return raw
             statement = (
                 select(items_table)
                 .join(threads, threads.c.id == items_table.c.thread)
@@ -374,13 +369,6 @@ class StoredResponses:
             return Raw(self._store.cipher.unseal(sealed, place).encode())
         except WrongKey as error:
             raise StoreUnavailable(f"The response cannot be read: {error}") from error
-
-
-class _Named(msgspec.Struct):
-    id: str | None = None
-
-
-_READ_ID: Final = msgspec.json.Decoder(_Named)
 
 
 def _remove_oldest(connection: Connection, which: ColumnElement[bool], size: int) -> None:

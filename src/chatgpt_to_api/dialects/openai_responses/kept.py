@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.dialects.bodies import decode_body
+from chatgpt_to_api.dialects.bodies import NO_RAW, decode_body
 from chatgpt_to_api.dialects.openai_responses.door import check_metadata
 from chatgpt_to_api.dialects.openai_responses.door_items import kind_of, messages_of
 from chatgpt_to_api.dialects.openai_responses.door_request import SEALED_THOUGHTS
@@ -40,7 +40,6 @@ _PREFIXES: Final[Mapping[str, str]] = {
     "tool_search_output": "tso",
 }
 _ANY_ITEM: Final = msgspec.json.Decoder(AnyItem)
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -81,21 +80,40 @@ def response_of(item: str) -> str | None:
 
 
 def with_ids(items: Iterable[Raw], key: str) -> list[tuple[str, Raw]]:
-    """Return items as they are kept, each with an id: its own, or one that is made from ``key``."""
+    """Return items as they are kept, each with an id: its own, or one that is made from ``key``.
+
+    Whatever is not put right here keeps its bytes.
+    """
     kept = []
     for place, raw in enumerate(items):
-        item = _OBJECT.decode(raw)
-        kind = item.setdefault("type", "message")
-        if not isinstance(item.get("id"), str):
-            item["id"] = f"{_PREFIXES.get(kind, 'item')}_{key}i{place:04d}"
-        if kind == "message" and isinstance(item.get("content"), str):
-            part = "output_text" if item.get("role") == "assistant" else "input_text"
-            text: dict[str, Any] = {"type": part, "text": item["content"]}
-            item["content"] = [text | {"annotations": []} if part == "output_text" else text]
+        item, fields = _ANY_ITEM.decode(raw), _RAW_OBJECT.decode(raw)
+        kind = item.type or "message"
+        fields["type"] = Raw(_ENCODE(kind))
+        if kind == "message" and bytes(fields.get("content", NO_RAW)).startswith(b'"'):
+            part = "output_text" if item.role == "assistant" else "input_text"
+            text: dict[str, Any] = {"type": part, "text": fields["content"]}
+            if part == "output_text":
+                text["annotations"] = []
+            fields["content"] = Raw(_ENCODE([text]))
         if kind != "reasoning":
-            item.setdefault("status", "completed")
-        kept.append((item["id"], Raw(_ENCODE(item))))
+            fields.setdefault("status", Raw(b'"completed"'))
+        kept.append(_named(item, fields, f"{key}i{place:04d}"))
     return kept
+
+
+def made_with_ids(output: Iterable[Any], key: str) -> list[tuple[str, Raw]]:
+    """Return what a response has made, as it is kept: an item of another server may have no id."""
+    kept = []
+    for place, made in enumerate(output):
+        raw = Raw(_ENCODE(made))
+        kept.append(_named(_ANY_ITEM.decode(raw), _RAW_OBJECT.decode(raw), f"{key}{place:04d}"))
+    return kept
+
+
+def _named(item: AnyItem, fields: dict[str, Raw], end: str) -> tuple[str, Raw]:
+    id = item.id or f"{_PREFIXES.get(item.type or 'message', 'item')}_{end}"
+    fields["id"] = Raw(_ENCODE(id))
+    return id, Raw(_ENCODE(fields))
 
 
 # -- what is shown ---------------------------------------------------------------------------
@@ -155,7 +173,8 @@ def page_shown(items: Iterable[Raw], query: Mapping[str, str], include: Sequence
 def _limit(given: str) -> int:
     if not given:
         return USUAL_PAGE
-    if not (given.isascii() and given.isdigit()) or not 1 <= int(given[:9]) <= MOST_ON_A_PAGE:
+    short = given.isascii() and given.isdigit() and len(given) < 10
+    if not short or not 1 <= int(given) <= MOST_ON_A_PAGE:
         raise invalid("limit", f"expected an integer from 1 to {MOST_ON_A_PAGE}")
     return int(given)
 
@@ -231,6 +250,16 @@ def response_not_found(id: str) -> NotFound:
 def conversation_not_found(id: str) -> NotFound:
     """Say that there is no such conversation, or it is somebody else's."""
     return NotFound(f"Conversation with id '{id[:100]}' not found.", code="conversation_not_found")
+
+
+def duplicate_item(id: str, param: str) -> GatewayError:
+    """Say that an item is referred to twice."""
+    return InvalidRequest(
+        f"Duplicate item found with id '{id[:100]}'. Remove duplicate items from your input and "
+        "try again.",
+        param=param,
+        code="duplicate_item",
+    )
 
 
 def previous_not_found(id: str) -> GatewayError:
