@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -157,6 +158,20 @@ def test_bad_blocks_are_told_by_their_place(fields: Any, param: str) -> None:
     assert refused.value.param == f"messages[0].content[0].{param}"
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+    ],
+)
+def test_a_users_turn_holds_nothing_the_model_makes(made: Any) -> None:
+    """Servers of other dialects have no place for it there."""
+    with pytest.raises(InvalidRequest) as refused:
+        block(**made)
+    assert refused.value.param == "messages[0].content"
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_length_of_nothing_is_refused(limit: int) -> None:
     """Trap 30: at least one token."""
@@ -183,6 +198,30 @@ def test_needs() -> None:
     assert asked.may_need("tools")
     assert not asking().may_need("tools")
     assert asking(messages=[{"role": "user", "content": [result]}]).may_need("tools")
+
+
+def test_results_in_results_are_not_followed_down() -> None:
+    """What is innermost would be read once for each: here a gigabyte, for a route's sake."""
+    nested = json.dumps({"type": "text", "text": "x" * 4_000_000})
+    for _ in range(250):
+        nested = f'{{"type": "tool_result", "tool_use_id": "a", "content": [{nested}]}}'
+    body = f'{{"model": "m", "messages": [{{"role": "user", "content": [{nested}]}}]}}'
+    asked = DOOR.ask(RequestHead("POST", "/v1/messages", b"", ()), body.encode())
+    began = time.process_time()
+    assert asked.needs().tokens > 500_000
+    assert time.process_time() - began < 0.5
+
+
+def test_an_odd_url_beside_a_good_one_is_told_and_no_failure() -> None:
+    """The good one's data is put in its place before anybody says what is wrong with the other."""
+    good, odd = (
+        {"type": "image", "source": {"type": "url", "url": url}} for url in ("https://x/a", [])
+    )
+    asked: LinksPictures = asking(messages=[{"role": "user", "content": [odd, good]}])
+    assert list(asked.linked_pictures()) == ["https://x/a"]
+    with pytest.raises(InvalidRequest) as refused:
+        asked.with_pictures({"https://x/a": "data:image/png;base64,AA=="}).request()
+    assert refused.value.param == "messages[0].content[0].source.url"
 
 
 def test_linked_pictures_are_replaced_in_their_place() -> None:

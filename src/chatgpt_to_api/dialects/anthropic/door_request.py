@@ -16,9 +16,11 @@ from chatgpt_to_api.chat.request import (
     Message,
     NamedTool,
     Part,
+    Reasoning,
     Sampling,
     Text,
     Tool,
+    ToolCall,
     ToolChoice,
     ToolResult,
 )
@@ -270,6 +272,8 @@ def _turn(message: InputMessage, param: str) -> Iterator[Message]:
                 raise invalid(f"{param}.content", "an assistant's turn holds no tool_result")
             yield Message("assistant", parts)
         case "user":
+            if any(isinstance(part, ToolCall | Reasoning) for part in parts):
+                raise invalid(f"{param}.content", "a user's turn holds no tool_use and no thinking")
             results: list[Part] = [part for part in parts if isinstance(part, ToolResult)]
             others = tuple(part for part in parts if not isinstance(part, ToolResult))
             if results:

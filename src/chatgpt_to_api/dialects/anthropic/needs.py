@@ -91,17 +91,33 @@ def _contents(asked: MessagesRequest) -> Iterator[tuple[str, str | list[Raw]]]:
 
 
 def _blocks(raw: Raw, param: str) -> Iterator[tuple[str, Need | None, int]]:
-    """Give a block's path, need and length; of a tool's result those of the blocks inside."""
-    try:
-        block = _TYPED.decode(raw)
-        if block.type == "tool_result" and bytes(memoryview(block.content)[:1]) == b"[":
-            for place, inner in enumerate(_LIST.decode(block.content)):
-                yield from _blocks(inner, f"{param}.content[{place}]")
-            return
-    except _UNREADABLE:
-        block = _Typed()
+    """Give a block's path, need and length; of a tool's result those of the blocks inside.
+
+    A result holds no results: whoever nests them is not followed down, which would read what is
+    innermost once for each.
+    """
+    block = _typed(raw)
+    if block.type == "tool_result" and bytes(memoryview(block.content)[:1]) == b"[":
+        try:
+            inside = _LIST.decode(block.content)
+        except _UNREADABLE:
+            inside = []
+        for place, inner in enumerate(inside):
+            yield _block(inner, _typed(inner), f"{param}.content[{place}]")
+    else:
+        yield _block(raw, block, param)
+
+
+def _block(raw: Raw, block: _Typed, param: str) -> tuple[str, Need | None, int]:
     need = _BLOCKS.get(block.type)
-    yield param, need, 0 if need is not None else len(raw)
+    return param, need, 0 if need is not None else len(raw)
+
+
+def _typed(raw: Raw) -> _Typed:
+    try:
+        return _TYPED.decode(raw)
+    except _UNREADABLE:
+        return _Typed()
 
 
 def _is_own(raw: Raw) -> bool:

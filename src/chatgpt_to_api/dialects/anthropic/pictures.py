@@ -49,9 +49,9 @@ def _replaced(raw: Raw, data: Mapping[str, str]) -> Raw:
     block = _OBJECT.decode(raw)
     changed = False
     for source, _ in _sources(block, ""):
-        url = data.get(source.get("url", ""))
-        if url is not None:
-            head, _, encoded = url.partition(";base64,")
+        url = source.get("url")
+        if isinstance(url, str) and url in data:
+            head, _, encoded = data[url].partition(";base64,")
             source.clear()
             source |= {
                 "type": "base64",

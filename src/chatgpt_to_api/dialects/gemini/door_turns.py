@@ -67,6 +67,8 @@ def _turn(raw: Raw, param: str, calls: OpenCalls) -> Message:
     parts = _parts(content, param, calls)
     if role == "model":
         return Message("assistant", parts)
+    if any(isinstance(part, ToolCall | Reasoning) for part in parts):
+        raise invalid(f"{param}.parts", "only a turn of the model holds calls and thoughts")
     if role == "system":
         return Message("system", parts)
     if parts and all(isinstance(part, ToolResult) for part in parts):
