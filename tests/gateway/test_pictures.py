@@ -183,4 +183,12 @@ async def test_the_gateway_fetches_only_where_it_is_told_to(tmp_path: Path) -> N
             error = refused.json["error"]
             assert error["code"] == "image_not_fetched"
             assert error["param"] == "messages[0].content[0].image_url.url"
+            parts = [{"fileData": {"fileUri": url}}]
+            gemini = await rig.fetch(
+                "/v1beta/models/blind:generateContent",
+                method="POST",
+                body=json.dumps({"contents": [{"parts": parts}]}),
+            )
+            assert gemini.status == 400
+            assert "'contents[0].parts[0].fileData.fileUri'" in gemini.json["error"]["message"]
             assert not [seen for seen in backend.seen if "models" not in seen.path]

@@ -5,12 +5,13 @@ Source: https://ai.google.dev/api/tokens
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.dialects.bodies import decode_body, present, without_mark
+from chatgpt_to_api.dialects.bodies import NO_RAW, decode_body, present, without_mark
 from chatgpt_to_api.dialects.contract import UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import nonsense
 from chatgpt_to_api.dialects.gemini.door import GenerateAsked, GenerateDoor
@@ -47,6 +48,15 @@ class CountAsked(GenerateAsked):
     def __init__(self, asked: GenerateAsked, sent: bytes) -> None:
         super().__init__(asked.head, asked.body, asked.put_right, asked.asked, asked.depth)
         self._sent = sent
+
+    def with_pictures(self, data: Mapping[str, str]) -> CountAsked:
+        """Return the request with URLs of pictures replaced by their data."""
+        shown = super().with_pictures(data)
+        fields = _RAW_OBJECT.decode(spelled(self._sent))
+        if not present(fields.get(_WHOLE, NO_RAW)):
+            return CountAsked(shown, shown.body)
+        fields[_WHOLE] = Raw(shown.body)
+        return CountAsked(shown, msgspec.json.encode(fields))
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # nothing is used
         """Return the client's own JSON; a whole request in it has to name the path's model."""

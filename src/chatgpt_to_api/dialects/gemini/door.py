@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -18,6 +19,7 @@ from chatgpt_to_api.dialects.gemini.door_request import canonical, config_of
 from chatgpt_to_api.dialects.gemini.error_reply import error_reply
 from chatgpt_to_api.dialects.gemini.messages import DIALECT, GenerateContentRequest
 from chatgpt_to_api.dialects.gemini.needs import may_need, needs_of, roles_and_texts
+from chatgpt_to_api.dialects.gemini.pictures import linked_pictures, with_pictures
 from chatgpt_to_api.dialects.gemini.spelling import spelled
 from chatgpt_to_api.dialects.problems import check_depth, invalid, too_many
 from chatgpt_to_api.errors import GatewayError, InvalidRequest
@@ -122,6 +124,15 @@ class GenerateAsked:
         return canonical(
             self.asked, self.config, self.put_right, model=self.model, stream=self.stream
         )
+
+    def linked_pictures(self) -> dict[str, str]:
+        """Return the http(s) URLs of pictures, each with the path of its field."""
+        return linked_pictures(self.asked.contents)
+
+    def with_pictures(self, data: Mapping[str, str]) -> GenerateAsked:
+        """Return the request with URLs of pictures replaced by their data."""
+        body = with_pictures(self.put_right, data)
+        return GenerateAsked(self.head, body, body, _REQUEST.decode(body), self.depth)
 
     def needs(self) -> Needs:
         """Return what it needs of its upstream."""

@@ -75,9 +75,14 @@ def from_link(link: FileData, rest: Mapping[str, Any]) -> Image | File:
     """Return what a part with an address holds."""
     mime = link.mime_type
     hint = None if mime == _guess(link.file_uri) else mime
-    if (mime or _guess(link.file_uri) or "").startswith("image/"):
+    if type_of(link.file_uri, mime).startswith("image/"):
         return Image(link.file_uri, vendor=_vendor(rest, hint))
     return File(url=link.file_uri, vendor=_vendor(rest, hint))
+
+
+def type_of(url: str, mime: str | None) -> str:
+    """Return the type of what stands behind a link: the one that is told, else guessed, or ""."""
+    return mime or _guess(url) or ""
 
 
 def _vendor(rest: Mapping[str, Any], mime: str | None) -> Vendor | None:
