@@ -64,7 +64,7 @@ docs: setup
 ## bench: measure speed and memory beside nginx, and what each pair of dialects costs to translate
 bench: setup
 	$(BIN)/python bench/run.py
-	$(BIN)/python bench/pairs.py --rounds 2
+	$(BIN)/python bench/pairs.py --rounds 5
 
 ## eval: try tools and JSON with the embedded model, emulated beside native
 eval: setup
