@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import fault_of_event
+from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.errors import (
     GatewayError,
@@ -117,6 +118,50 @@ def test_the_operators_trouble_is_not_the_callers_status() -> None:
     error = fault(401, said("Incorrect API key")).error
     assert error.status == 502
     assert "Incorrect API key" in error.text
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"detail": "Not Found"}),
+        (405, {"detail": "Method Not Allowed"}),
+        (404, said("Not Found", type="NotFoundError", code=404)),
+        (404, said("File Not Found", type="not_found_error", code=404)),
+        (404, said("Invalid URL (POST /chat/completions)", type="invalid_request_error")),
+        (404, b"404 page not found"),
+    ],
+)
+def test_a_server_without_the_path_has_the_wrong_base_url(status: int, body: Any) -> None:
+    """However it says so: a bare "Not Found" would leave the client guessing what was not found."""
+    found = fault(status, body)
+    assert (found.error.code, found.error.status) == ("upstream_wrong_path", 502)
+    assert found.retry == "next_candidate"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "Model not found"},
+        said("The model `x` does not exist", code="model_not_found"),
+        said("Not found: the model 'x'", type="not_found_error"),
+    ],
+)
+def test_what_is_missing_at_the_right_path_is_the_clients(body: Any) -> None:
+    """A model's 404 is passed on with its words."""
+    assert fault(404, body).error.status == 404
+
+
+def test_lm_studio_says_it_with_a_200() -> None:
+    """An answer that is one error, about the path."""
+    found = fault_of_event({"error": "Unexpected endpoint or method. (POST /chat/completions)"})
+    assert found.error.code == "upstream_wrong_path"
+
+
+def test_a_path_of_the_clients_own_choice_is_between_the_two() -> None:
+    """The transparent relay passes on what a server says of it."""
+    head = ReplyHead(404, [(b"content-type", b"application/json")])
+    found = AnyUpstream("http://upstream.example/v1").fault(head, b'{"detail":"Not Found"}', NOW)
+    assert (found.error.status, found.retry) == (404, "never")
 
 
 def test_reasons_hold_codes_and_never_prose() -> None:

@@ -450,6 +450,9 @@ def test_models_are_listed_in_the_clients_shape(standing: Standing) -> None:
         ).json
         assert len(page["models"]) <= 2
         found += (model["name"] for model in page["models"])
+        # What is promised is served: nothing is promised of embeddings, which have no door here.
+        for model in page["models"]:
+            assert set(model["supportedGenerationMethods"]) <= {"generateContent", "countTokens"}
         token = page.get("nextPageToken", "")
         if not token:
             break
@@ -476,6 +479,11 @@ def test_a_method_that_is_not_served_is_named(standing: Standing) -> None:
     answer = standing.ask("gemini-2.5-flash", "Hi", method="batchEmbedContents")
     assert (answer.status, answer.json["error"]["status"]) == (404, "NOT_FOUND")
     assert "batchEmbedContents" in answer.json["error"]["message"]
+    none = standing.gateway.fetch(
+        "/v1beta/models/nick", method="POST", body="{}", headers={"x-goog-api-key": CLIENT_KEY}
+    )
+    assert none.status == 404
+    assert "':generateContent'" in none.json["error"]["message"]
     wrong = standing.gateway.fetch("/v1beta/models/gemini-2.5-flash:generateContent")
     assert (wrong.status, wrong.json["error"]["code"]) == (405, 405)
 

@@ -146,6 +146,60 @@ async def test_an_unknown_path_is_a_404_in_openai_shape(rig: Rig, method: str, p
     assert len(body) < 1000
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "right", "change", "shape"),
+    [
+        ("POST", "/v1/v1/messages?beta=true", "/v1/messages", "take '/v1' off", "anthropic"),
+        ("POST", "/v1/v1/chat/completions", "/v1/chat/completions", "take '/v1' off", "openai"),
+        ("GET", "/v1/v1/models", "/v1/models", "take '/v1' off", "openai"),
+        ("GET", "/v1/api/tags", "/api/tags", "take '/v1' off", "ollama"),
+        ("POST", "/api/api/chat", "/api/chat", "take '/api' off", "ollama"),
+        ("POST", "/v1/v1beta/models/m:countTokens", "/v1beta/models/m:countTokens",
+         "take '/v1' off", "gemini"),
+        ("GET", "/v1beta/v1beta/models", "/v1beta/models", "take '/v1beta' off", "gemini"),
+        ("POST", "/chat/completions", "/v1/chat/completions", "put '/v1' at the end", "openai"),
+        ("POST", "/responses/", "/v1/responses", "put '/v1' at the end", "openai"),
+        ("POST", "/models/m:generateContent", "/v1/models/m:generateContent",
+         "put '/v1' at the end", "gemini"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_base_url_is_told_as_the_client_reads_it(
+    rig: Rig, method: str, path: str, right: str, change: str, shape: str
+) -> None:
+    """Where the client went, where it should have gone, and what to change for that."""
+    answer = await rig.fetch(path, method=method, body="{}" if method == "POST" else None)
+    assert answer.status == 404, answer.text
+    error = answer.json["error"]
+    said = error if shape == "ollama" else error["message"]
+    assert f"{path.partition('?')[0].rstrip('/')!r}, but at {right!r}: {change}" in said
+    fields = {
+        "openai": {"message", "type", "param", "code"},
+        "anthropic": {"type", "message"},
+        "gemini": {"code", "message", "status", "details"},
+    }
+    assert shape == "ollama" or set(error) == fields[shape]
+    assert ("request-id" in answer.headers) is (shape == "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/healthz", 200), ("/", 200), ("/v1/v1/nothing", 404), ("/messages/batches", 404)],
+)
+async def test_no_base_url_is_blamed_for_other_paths(rig: Rig, path: str, status: int) -> None:
+    """What is served stays so, and what nobody can guess is just not there."""
+    answer = await rig.fetch(path)
+    assert answer.status == status
+    assert "base URL" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/api/show", "/v1/conversations", "/v1/responses/resp_1"])
+async def test_a_wrong_method_names_the_path(rig: Rig, path: str) -> None:
+    """A log of some program may show nothing but these words."""
+    answer = await rig.fetch(path, method="PUT", body="{}")
+    assert answer.status == 405
+    assert f"{path} takes " in answer.text
+
+
 async def test_a_model_that_is_not_there_is_a_404_that_lists_the_others(rig: Rig) -> None:
     """At the door and at ``/v1/models/{id}``."""
     error = check_error(await rig.ask(model="gtp-4"), 404)

@@ -141,6 +141,19 @@ async def test_a_page_in_place_of_the_api_is_no_answer(rig: Rig, script: OpenScr
     assert len(rig.backend.seen) == 1
 
 
+@pytest.mark.parametrize("body", [{"detail": "Not Found"}, {}], ids=["FastAPI", "nothing"])
+async def test_a_wrong_base_url_is_told_with_what_it_has_to_be(
+    rig: Rig, script: OpenScript, body: dict[str, str]
+) -> None:
+    """Which upstream, what it said, how its URL has to be, and what examines it."""
+    script.play(json_play(body, 404))
+    answer = await rig.ask(model="m1")
+    assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_wrong_path")
+    message = answer.json["error"]["message"]
+    for said in ("'openai'", "status 404", "the URL before /chat/completions", "doctor"):
+        assert said in message
+
+
 async def test_a_refused_key_gives_way_to_the_next(rig: Rig, script: OpenScript) -> None:
     """401: invalid until replaced, its reason kept; the other key answers this and what follows."""
     refusal = json_play({"error": {"message": "Incorrect API key", "code": "invalid_api_key"}}, 401)

@@ -148,6 +148,7 @@ def open_front(
             DoorEntry(any_door.DOOR, Passthrough(gateway)),
             goes_beyond,
         ),
+        has_program=has_program,
         limits=Limits(body=server.max_body),
         prove_admin=prove_admin,
     )

@@ -12,7 +12,7 @@ import typer
 from chatgpt_to_api.cli.exits import CODES
 from chatgpt_to_api.cli.gateway_client import GatewayClient, ending_on_errors
 from chatgpt_to_api.cli.options import Config, DataDir, Json, Url, Verbose, new_app, settings
-from chatgpt_to_api.cli.output import print_json, table
+from chatgpt_to_api.cli.output import plural, print_json, table
 from chatgpt_to_api.cli.running import find_gateway
 from chatgpt_to_api.config.settings import Settings
 
@@ -55,7 +55,7 @@ def models(
         print_json({"gateway": gateway.url if gateway else None, "models": found})
         return
     said = f"served by {gateway.url}" if gateway else "no gateway runs; the configuration routes"
-    print(f"{len(found)} models ({said}):")
+    print(f"{plural(len(found), 'model')} ({said}):")
     print(table(["MODEL", "UPSTREAM"], [[model.id, model.owned_by] for model in found]))
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from chatgpt_to_api import __version__
 from chatgpt_to_api.cli.output import plural
+from chatgpt_to_api.config.addresses import ADDRESSES
 from chatgpt_to_api.config.list_files import parse_proxies
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.config.upstream_settings import Kind, UpstreamSettings
@@ -258,32 +259,32 @@ _OPENAI: Final = _Vendor(
     ChatUpstream,
     "the OpenAI API",
     "/models",
-    "the one before /chat/completions, mostly ending in /v1",
+    ADDRESSES["openai"],
 )
 _VENDORS: Final[Mapping[Kind, _Vendor]] = {
     "openai-responses": _Vendor(
         ResponsesUpstream,
         "the OpenAI API",
         "/models",
-        "the URL before /responses, mostly ending in /v1",
+        ADDRESSES["openai-responses"],
     ),
     "anthropic": _Vendor(
         MessagesUpstream,
         "Anthropic's API",
         "/v1/models",
-        "the URL before /v1/messages, such as https://api.anthropic.com",
+        ADDRESSES["anthropic"],
     ),
     "gemini": _Vendor(
         GeminiUpstream,
         "Google's Gemini API",
         "/models",
-        "the one before /models, mostly ending in /v1beta",
+        ADDRESSES["gemini"],
     ),
     "ollama": _Vendor(
         lambda url: OllamaModels(OllamaServer(url)),
         "Ollama's API",
         "/api/tags",
-        "the server's address, such as http://127.0.0.1:11434",
+        ADDRESSES["ollama"],
     ),
 }
 

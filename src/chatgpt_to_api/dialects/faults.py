@@ -81,11 +81,35 @@ _BLAMES_REQUEST: Final = re.compile(
 say so again: for its breaker such an answer is no failure."""
 
 
-def fault_of_reply(head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
-    """Return what a reply without success means. ``body`` is its beginning; ``now`` Unix time."""
+_UNROUTED: Final = re.compile(
+    r"(?:(?:file )?not found|method not allowed)\.?$|invalid url \(|unexpected endpoint or method",
+    re.IGNORECASE,
+)
+"""What servers say at a path that they do not have, in JSON that looks like any other refusal:
+vLLM and whatever else is made with FastAPI, llama.cpp, OpenAI, LM Studio (with a 200).
+
+Sources: https://github.com/vllm-project/vllm/issues/5082,
+https://github.com/nextcloud/server/issues/40406, https://github.com/OpenHands/OpenHands/issues/485,
+https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/618
+"""
+
+WRONG_PATH: Final = "upstream_wrong_path"
+"""Code of the error where an upstream does not have the path that was asked."""
+
+
+def fault_of_reply(
+    head: ReplyHead, body: bytes, now: float, *, at_own_path: bool = True
+) -> UpstreamFault:
+    """Return what a reply without success means. ``body`` is its beginning; ``now`` Unix time.
+
+    ``at_own_path``: the gateway chose the path, so that a server which has no such path was given
+    the wrong base URL. Where the client chose it, that is between the two.
+    """
     said = read_error_body(head.content_type, body)
     if said.is_html and (head.status == 403 or (head.status == 503 and looks_like_challenge(body))):
         return challenge_page(said)
+    if at_own_path and head.status in (404, 405) and _UNROUTED.match(said.message):
+        return _wrong_path(head.status)
     return _fault(head.status, said, head.headers, now)
 
 
@@ -93,6 +117,8 @@ def fault_of_event(value: object) -> UpstreamFault:
     """Return what an error inside a reply with status 200 means. ``value`` is its decoded JSON."""
     said = read_error_value(value)
     status = _status_of(said)
+    if status is None and _UNROUTED.match(said.message):
+        return _wrong_path(200)
     if status is None:
         return UpstreamFault(
             error=UpstreamFailed(
@@ -263,7 +289,7 @@ def _wrong_path(status: int) -> UpstreamFault:
     return UpstreamFault(
         error=UpstreamFailed(
             f"What was asked for is not served at the upstream's base URL (status {status}).",
-            code="upstream_wrong_path",
+            code=WRONG_PATH,
         ),
         reason=f"not served there (status {status})",
         retry="next_candidate",

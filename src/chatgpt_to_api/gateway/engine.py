@@ -41,7 +41,7 @@ from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_o
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
-from chatgpt_to_api.gateway.faults import blame_proxy, broken_off, fault_of
+from chatgpt_to_api.gateway.faults import blame_proxy, broken_off, fault_of, told_where
 from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.origins import Origins
@@ -367,6 +367,7 @@ class Gateway:
                         lease.ok()
                         return True
                     fault = scrub_fault(fault, lease.credential.access, upstream.secrets)
+                    fault = told_where(fault, upstream.name, upstream.kind)
                     lease.fault(fault)
             except _NOBODY_LEFT as error:
                 if lease is not None:  # it came from the call itself, not from the queue

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from msgspec import structs
 
+from chatgpt_to_api.config.addresses import ADDRESSES
+from chatgpt_to_api.config.upstream_settings import Kind
 from chatgpt_to_api.dialects.contract import (
     RelayUpstream,
     Upstream,
     UpstreamFault,
     VectorUpstream,
 )
+from chatgpt_to_api.dialects.faults import WRONG_PATH
 from chatgpt_to_api.errors import UpstreamFailed, UpstreamTimeout
 from chatgpt_to_api.transport.errors import (
     ConnectFailed,
@@ -94,6 +97,20 @@ def broken_off(error: TransportError, upstream: str) -> UpstreamFault:
         return fault
     said = f"The upstream {upstream!r} broke off in the middle of its answer: {error}."
     return structs.replace(fault, error=UpstreamFailed(said, code="upstream_truncated"))
+
+
+def told_where(fault: UpstreamFault, upstream: str, kind: Kind) -> UpstreamFault:
+    """Return a fault whose error, where the base URL looks wrong, tells whose and how it has to be.
+
+    A codec knows neither.
+    """
+    address = ADDRESSES.get(kind)
+    if fault.error.code == WRONG_PATH and address is not None:
+        fault.error.message = (
+            f"The upstream {upstream!r} serves nothing where it was asked: {fault.reason}. Its "
+            f"base_url has to be {address}; `chatgpt-to-api doctor` examines it."
+        )
+    return fault
 
 
 async def refused(

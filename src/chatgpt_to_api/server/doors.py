@@ -96,6 +96,17 @@ class Doors:
                 return methods.get(path.rstrip("/").rpartition(":")[2])
         return None
 
+    def kin(self, path: str) -> DoorEntry | None:
+        """Return the first door below the same first segment: its errors are read there."""
+        segment = _first_segment(path)
+        for own, entry in self._entries.items():
+            if own.startswith(segment.encode()):
+                return entry
+        for prefix, methods in self._methods:
+            if prefix.startswith(segment):
+                return next(iter(methods.values()), None)
+        return None
+
     def is_api(self, path: str) -> bool:
         """Whether a path belongs to the programming interfaces, as web pages may use them."""
         return path.startswith(self._prefixes)

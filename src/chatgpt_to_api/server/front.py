@@ -8,10 +8,11 @@ from typing import Final, TypeAlias
 import structlog
 from msgspec import structs
 
-from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed
+from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.server.access import Gatekeeper, with_key_of_query
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
+from chatgpt_to_api.server.astray import advice, meant
 from chatgpt_to_api.server.cors import Cors
 from chatgpt_to_api.server.doors import Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.exchange import HttpExchange, too_large
@@ -33,7 +34,10 @@ _AT_DOORS: Final = b"POST, OPTIONS"
 
 
 class ServerFront:
-    """Shared by all connections: the doors, who may use them, and everything else (``app``)."""
+    """Shared by all connections: the doors, who may use them, and everything else (``app``).
+
+    ``has_program`` tells whether ``app`` has anything at a path.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class ServerFront:
         limits: Limits,
         prove_admin: ProveAdmin | None = None,
         beyond: Beyond | None = None,
+        has_program: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.limits = limits
         self.roster = Roster(tick=limits.tick, per_peer=limits.peer_connections)
@@ -55,6 +60,7 @@ class ServerFront:
         self._app = app
         self._prove_admin = prove_admin
         self._beyond = beyond
+        self._has_program = has_program
 
     def answer(self, exchange: HttpExchange) -> Awaitable[None]:
         """Answer one request, whatever it is."""
@@ -112,6 +118,10 @@ class ServerFront:
         head = exchange.head
         if head.method == "OPTIONS" and self._doors.is_api(head.path):
             return self._options(exchange)
+        path = head.path.rstrip("/")
+        right = meant(path, self._is_served)
+        if right is not None:
+            return self._astray(exchange, path, right)
         beyond = self._beyond
         if beyond is not None and beyond.takes(head.path):
             exchange.failure = beyond.entry.door.failure
@@ -123,6 +133,18 @@ class ServerFront:
         if exchange.declared is not None and exchange.declared > self.limits.body:
             return _refuse(exchange, too_large(self.limits.body))
         return run_app(self._app, exchange)
+
+    def _is_served(self, path: str) -> bool:
+        return self._doors.find(path) is not None or self._has_program(path)
+
+    def _astray(self, exchange: HttpExchange, path: str, right: str) -> Awaitable[None]:
+        """Tell a client, as the API it speaks does, that it has a wrong base URL."""
+        entry = self._doors.find(right) or self._doors.kin(right)
+        if entry is not None:
+            exchange.failure = entry.door.failure
+            if entry.id_field:
+                _name_id(exchange, entry.id_field)
+        return _refuse(exchange, NotFound(advice(path, right)))
 
     def _wrong_method(self, exchange: HttpExchange) -> Awaitable[None]:
         head = exchange.head

@@ -102,13 +102,13 @@ class GeminiSite:
         return _entry(self._models.model_card(request.path_params["model"].removeprefix(PREFIX)))
 
     async def method(self, request: Request) -> object:
-        """Refuse a method that has no door."""
+        """Refuse a method that has no door, or a path that has no method."""
         self._admit(request)
-        name = request.path_params["model"].rpartition(":")[2][:64]
-        raise NotFound(
-            f"The method {name!r} is not served here. There are generateContent, "
-            "streamGenerateContent and countTokens."
-        )
+        model, _, name = request.path_params["model"].rpartition(":")
+        said = f"The method {name[:64]!r} is not served here."
+        if not model:
+            said = "A POST has a method at the end of its path, as in ':generateContent'."
+        raise NotFound(f"{said} There are generateContent, streamGenerateContent and countTokens.")
 
     def _admit(self, request: Request) -> None:
         scope = request.scope

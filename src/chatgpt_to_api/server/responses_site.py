@@ -119,7 +119,9 @@ class ResponsesSite:
             handler = handlers.get("GET" if request.method == "HEAD" else request.method)
             if handler is None:
                 shown = ", ".join(methods)
-                error = MethodNotAllowed(f"This takes {shown}, not {request.method[:20]}.")
+                error = MethodNotAllowed(
+                    f"{request.url.path[:200]} takes {shown}, not {request.method[:20]}."
+                )
                 refused = problem(error)
                 headers = {n.decode(): v.decode("latin-1") for n, v in refused.headers}
                 return Response(refused.body, refused.status, {**headers, "allow": shown})

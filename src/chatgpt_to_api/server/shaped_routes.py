@@ -32,7 +32,8 @@ class Shape:
         allowed = ", ".join(handlers)
 
         async def refuse(request: Request) -> object:
-            raise MethodNotAllowed(f"This takes {allowed}, not {request.method}.")
+            shown = request.url.path[:200]
+            raise MethodNotAllowed(f"{shown} takes {allowed}, not {request.method}.")
 
         async def endpoint(request: Request) -> Response:
             handler = handlers.get("GET" if request.method == "HEAD" else request.method)

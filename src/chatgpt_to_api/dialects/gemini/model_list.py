@@ -16,8 +16,8 @@ PREFIX: Final = "models/"
 LONGEST_PAGE: Final = 1000
 USUAL_PAGE: Final = 50
 
+# What has a door here: a client that was promised embedContent would find nothing there.
 _CHATS: Final = ("generateContent", "countTokens")
-_EMBEDS: Final = ("embedContent",)
 
 
 class _Listed(msgspec.Struct, rename="camel"):
@@ -75,15 +75,11 @@ def model_entry(
     name: str, abilities: frozenset[Ability], context: int | None, listed: ListedModel | None
 ) -> dict[str, Any]:
     """Return one model as clients get it; a limit that nobody knows is left out."""
-    methods = [
-        *(_CHATS if "chat" in abilities else ()),
-        *(_EMBEDS if "embeddings" in abilities else ()),
-    ]
     entry: dict[str, Any] = {
         "name": PREFIX + name,
         "version": (listed.version if listed is not None else "") or "001",
         "displayName": (listed.title if listed is not None else "") or name,
-        "supportedGenerationMethods": methods,
+        "supportedGenerationMethods": _CHATS if "chat" in abilities else (),
     }
     if context is not None:
         entry["inputTokenLimit"] = context

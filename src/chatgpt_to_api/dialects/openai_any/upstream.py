@@ -90,7 +90,7 @@ class AnyUpstream:
 
     def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
         """Return what a reply with an error status means. ``now`` is Unix time in seconds."""
-        return fault_of_reply(head, body, now)
+        return fault_of_reply(head, body, now, at_own_path=False)
 
 
 def _through(headers: Headers, kept_back: frozenset[bytes]) -> Iterable[Header]:
