@@ -53,7 +53,9 @@ async def test_an_allowed_page_may_ask_and_read(options: dict[str, list[str]]) -
             reply = await server.ask(request)
             assert reply.headers["access-control-allow-origin"] == "https://app.example"
             exposed = reply.headers["access-control-expose-headers"]
-            assert exposed.startswith("x-request-id, retry-after, x-ignored-parameters, x-conv")
+            assert exposed.startswith(
+                "x-request-id, request-id, retry-after, x-ignored-parameters, "
+            )
 
 
 async def test_a_page_without_the_key_may_read_why() -> None:
