@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chatgpt_to_api.errors import ModelNotFound, NoCredentials
+from chatgpt_to_api.errors import InvalidRequest, ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.models import ModelList
-from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.routes import LONGEST_MODEL, Routes
 from support.route_values import backend, route, vendor
 
 
@@ -93,6 +93,17 @@ def test_an_alias_leads_where_its_model_does() -> None:
     assert names(routes, "claude/anything") == [("rest", "anything")]
     plain = Routes([vendor("a", "gpt-*"), vendor("rest")], aliases=Aliases(in_force=False))
     assert names(plain, "claude/gpt-4o") == [("rest", "claude/gpt-4o")]
+
+
+def test_an_alias_is_undone_once_and_a_name_has_its_length() -> None:
+    """A name of many aliases led through as many calls, and ended as the gateway's failure."""
+    routes = Routes([vendor("rest")])
+    assert names(routes, "claude/claude/x") == [("rest", "claude/x")]
+    for name in ("claude/" * 30, "x" * LONGEST_MODEL):
+        assert routes.path(name)
+    for name in ("claude/" * 3000, "x" * (LONGEST_MODEL + 1)):
+        with pytest.raises(InvalidRequest):
+            routes.path(name)
 
 
 def test_a_tag_that_says_nothing_is_overlooked_where_nobody_claims_it() -> None:

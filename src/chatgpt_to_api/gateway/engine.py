@@ -49,7 +49,7 @@ from chatgpt_to_api.gateway.part import Part
 from chatgpt_to_api.gateway.pictures import Pictures
 from chatgpt_to_api.gateway.question import Errand, Question
 from chatgpt_to_api.gateway.relay import relay_stream, relay_unsealing, relay_whole
-from chatgpt_to_api.gateway.routes import Routes
+from chatgpt_to_api.gateway.routes import LONGEST_MODEL, Routes
 from chatgpt_to_api.gateway.scrub import scrub_fault
 from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.tries import Tries
@@ -68,9 +68,6 @@ BACKOFF: Final = 0.25
 """First wait before the same upstream is called again after a fault of its own, seconds."""
 
 BACKOFF_CAP: Final = 2.0
-
-LONGEST_MODEL: Final = 256
-"""Most characters of a model's name: it is kept in records, logs and the cache of routes."""
 
 _NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable, Unauthorized)
 """What the pool says when a candidate has no credential to lend now."""
@@ -260,11 +257,6 @@ class Gateway:
             raise _first(failures) from failures
 
     def _candidates(self, question: Question) -> Sequence[Candidate]:
-        if len(question.asked.model) > LONGEST_MODEL:
-            raise InvalidRequest(
-                f"The model's name is longer than the {LONGEST_MODEL} characters it may have.",
-                param="model",
-            )
         routes, endpoint = self.routes, question.delivery.door.endpoint
         errand = question.errand
         if errand is not None:

@@ -17,10 +17,11 @@ from chatgpt_to_api.dialects.openai_responses.kept import (
 from chatgpt_to_api.errors import GatewayError, InvalidRequest, ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.endpoints import RESPONSES
-from chatgpt_to_api.gateway.engine import LONGEST_MODEL, Gateway
+from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.passthrough import PassErrand
 from chatgpt_to_api.gateway.responses import Responses
+from chatgpt_to_api.gateway.routes import LONGEST_MODEL
 
 
 class ResponsesBackend:

@@ -10,7 +10,7 @@ import msgspec
 from chatgpt_to_api.config.globs import compile_globs, is_glob
 from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
 from chatgpt_to_api.config.routes import RouteNames
-from chatgpt_to_api.errors import ModelNotFound, NoCredentials
+from chatgpt_to_api.errors import InvalidRequest, ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.balance import Fork, Leg
 from chatgpt_to_api.gateway.endpoints import Endpoints
@@ -25,6 +25,9 @@ WELL_KNOWN_MODELS: Final = (
     "text-davinci-002-render*",
 )
 """Names that stand for the default upstream where nothing else claims them."""
+
+LONGEST_MODEL: Final = 256
+"""Most characters of a model's name: it is kept in records, logs and the cache of routes."""
 
 _NO_TAG: Final = ":latest"
 """What Ollama's clients put behind a name that has no tag."""
@@ -96,7 +99,7 @@ class Routes:
         self._cache: dict[str, Path] = {}
 
     def path(self, model: str) -> Path:
-        """Return where ``model`` leads. Raises ModelNotFound, NoCredentials."""
+        """Return where ``model`` leads. Raises ModelNotFound, NoCredentials, InvalidRequest."""
         found = self._cache.get(model)
         if found is None:
             found = self._find(model)
@@ -110,6 +113,11 @@ class Routes:
         return self.path(model).candidates
 
     def _find(self, model: str) -> Path:
+        if len(model) > LONGEST_MODEL:
+            raise InvalidRequest(
+                f"The model's name is longer than the {LONGEST_MODEL} characters it may have.",
+                param="model",
+            )
         if not self.upstreams:
             raise NoCredentials(
                 "No upstream is configured: give the gateway access tokens (PATCH /admin/tokens), "
@@ -117,7 +125,7 @@ class Routes:
             )
         meant = self._aliases.meant(model)
         if meant != model and model not in self.exact_names:
-            return self.path(meant)
+            model = meant  # once: the alias of an alias is nobody's
         path = self._claimed(model)
         if path is None and model.endswith(_NO_TAG):
             path = self._claimed(model.removesuffix(_NO_TAG))

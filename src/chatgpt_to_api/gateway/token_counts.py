@@ -11,10 +11,9 @@ from chatgpt_to_api.dialects.contract import Asked, CountingDoor, Door, Upstream
 from chatgpt_to_api.errors import GatewayError, UpstreamDenied, UpstreamRejected
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.counting import prompt_length
-from chatgpt_to_api.gateway.engine import LONGEST_MODEL
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
 from chatgpt_to_api.gateway.relay import relay_whole
-from chatgpt_to_api.gateway.routes import Path, Routes
+from chatgpt_to_api.gateway.routes import LONGEST_MODEL, Path, Routes
 from chatgpt_to_api.gateway.upstreams import Candidate
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.records import RequestRecord
