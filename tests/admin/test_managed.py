@@ -122,7 +122,7 @@ def test_an_upstream_is_made_shown_changed_and_removed(gateway: GatewayProcess) 
         ({"base_url": None}, "base_url", "missing"),
         ({"base_url": ""}, "base_url", "missing"),
         ({"base_url": 5}, "base_url", "expected text"),
-        ({"kind": "smtp"}, "kind", "expected conversation, "),
+        ({"kind": "smtp"}, "kind", "expected anthropic, conversation, "),
         ({"kind": "local", "base_url": None}, "kind", "EMBEDDED_MODEL"),
         ({"max_concurrency": 0}, "max_concurrency", ">= 1"),
         ({"max_concurrency": True}, "max_concurrency", "whole number"),
