@@ -282,6 +282,20 @@ async def test_one_response_at_a_time_in_a_conversation(rig: Rig, script: OpenSc
     assert [item["role"] for item in listed] == ["user", "assistant"] * 2
 
 
+async def test_a_response_of_a_conversation_is_followed_by_its_conversation(
+    rig: Rig, script: OpenScript
+) -> None:
+    """By its id alone it would be followed without all that was said before it."""
+    made = await rig.fetch("/v1/conversations", method="POST", body="{}", headers=ANN)
+    script.play(whole("One."))
+    first = (await create(rig, conversation=made.json["id"])).json["id"]
+    asked = len(rig.backend.seen)
+    refused = await create(rig, previous_response_id=first)
+    assert (refused.status, refused.json["error"]["code"]) == (400, "response_in_conversation")
+    assert refused.json["error"]["param"] == "previous_response_id"
+    assert len(rig.backend.seen) == asked
+
+
 async def test_a_chain_whose_beginning_was_deleted_is_not_found(
     rig: Rig, script: OpenScript
 ) -> None:

@@ -108,8 +108,11 @@ class Responses:
         thread = ""
         if previous:
             found = await self._stored.before(owner, previous)
-            if found is None:
+            kept = await self._stored.response(owner, previous)
+            if found is None or kept is None:
                 raise shown.previous_not_found(previous)
+            if shown.in_conversation(kept.response):
+                raise shown.part_of_conversation(previous)
             thread, before = found
         elif conversation:
             if (owner, conversation) in self._running:

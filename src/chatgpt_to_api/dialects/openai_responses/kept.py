@@ -262,6 +262,21 @@ def duplicate_item(id: str, param: str) -> GatewayError:
     )
 
 
+def in_conversation(response: Raw) -> bool:
+    """Whether a kept response was made in a conversation, which keeps what precedes it."""
+    return "conversation" in _RAW_OBJECT.decode(response)
+
+
+def part_of_conversation(id: str) -> GatewayError:
+    """Say that a response cannot be followed by itself: its history is its conversation's."""
+    return InvalidRequest(
+        f"Response '{id[:100]}' was made in a conversation, which has gone on since: give "
+        "'conversation' in place of 'previous_response_id'.",
+        param="previous_response_id",
+        code="response_in_conversation",
+    )
+
+
 def previous_not_found(id: str) -> GatewayError:
     """Say that what a response is to follow is not there.
 
