@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 import subprocess
 from pathlib import Path
@@ -100,8 +101,11 @@ def test_the_shell_completes_commands(words: str, expected: str) -> None:
 
 
 def test_the_completion_script_can_be_shown() -> None:
-    """For a shell's own start-up file."""
-    done = run("--show-completion", "bash", SHELL="/bin/bash")
+    """For a shell's own start-up file; which shell that is, is told by who started the command."""
+    line = f"{shlex.join(command('--show-completion'))}; true"  # bash stays its parent
+    done = subprocess.run(
+        ["bash", "-c", line], env=clean_environment(), capture_output=True, text=True, timeout=60
+    )
     assert "COMPREPLY" in done.stdout
 
 

@@ -268,7 +268,7 @@ def test_a_wrong_variable_is_named_and_stops_the_start(
         ("[server]\nprot = 1", "server.prot"),
         ("[upstreams.up]\nbase_url = 'http://x/v1'", "upstreams.up.kind"),
         ("[upstreams.up]\nkind = 'openai'", "upstreams.up.base_url"),
-        ("[upstreams.up]\nkind = 'anthropic'\nbase_url = 'http://x'", "upstreams.up.kind"),
+        ("[upstreams.up]\nkind = 'smtp'\nbase_url = 'http://x'", "upstreams.up.kind"),
         (
             "[upstreams.up]\nkind = 'openai'\nbase_url = 'http://x/v1'\npuid = 'u'",
             "upstreams.up.puid",

@@ -97,7 +97,7 @@ def outcome(door: Speaker, upstream: Speaker, scene: Scene) -> str:
     return pair_rows.outcome(door.name, upstream.name, scene.name, streamed=scene.stream)
 
 
-def test_the_documents_speak_of_what_is_played() -> None:
+async def test_the_documents_speak_of_what_is_played() -> None:
     """Each dialect and each situation of their tables is here, and nothing else."""
     assert [speaker.name for speaker in DOORS] == list(pair_rows.DIALECTS)
     assert list(dict.fromkeys(scene.name for scene in SCENES)) == list(pair_rows.SITUATIONS)
