@@ -368,6 +368,7 @@ class TextDelta(msgspec.Struct, gc=False):
     type: Literal["response.output_text.delta"]
     delta: str
     output_index: int
+    item_id: str | None = None
     content_index: int = 0
     logprobs: tuple[()] | None = None
     error: None = None

@@ -32,6 +32,7 @@ from chatgpt_to_api.dialects.openai_responses.messages import (
     OutputItem,
     OutputPart,
     StreamEvent,
+    TextDelta,
     TextPart,
     UrlCitation,
 )
@@ -99,12 +100,12 @@ class Output:
 
     # -- events ------------------------------------------------------------------------------
 
-    def text(self, text: str, output_index: int, content_index: int) -> list[ChatEvent]:
-        """Take pieces of text and nothing else."""
-        item = self._known.get(output_index)
+    def text(self, text: str, first: TextDelta) -> list[ChatEvent]:
+        """Take pieces of text and nothing else, all in the place of the ``first``."""
+        item = self._known.get(first.output_index)
         if item is None or item.done:
-            item = self._new("message", output_index, None)
-        return self._words(item, "text", content_index, text)
+            item = self._about(first, "message")
+        return self._words(item, "text", first.content_index, text)
 
     def take(self, event: StreamEvent, events: list[ChatEvent]) -> None:
         """Take an event about an item."""
@@ -164,7 +165,7 @@ class Output:
         elif not known.done:
             known.first = item
 
-    def _about(self, event: StreamEvent, kind: str) -> _Item:
+    def _about(self, event: StreamEvent | TextDelta, kind: str) -> _Item:
         """Return the item an event speaks of; servers leave out what names it, or its beginning."""
         for key in (event.output_index, event.item_id):
             item = None if key is None else self._known.get(key)

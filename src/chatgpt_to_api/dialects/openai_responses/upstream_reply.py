@@ -177,7 +177,7 @@ class ResponseDecoder:
     def _text(self, pieces: Sequence[TextDelta], events: list[ChatEvent]) -> None:
         self._start(Raw(), events)
         text = "".join([piece.delta for piece in pieces])
-        events += self._output.text(text, pieces[0].output_index, pieces[0].content_index)
+        events += self._output.text(text, pieces[0])
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         self._payload(event.name, event.data, events)
