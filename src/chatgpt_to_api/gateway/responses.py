@@ -53,6 +53,8 @@ class Turn:
         self.asked = asked
         self.owner = owner
         self.thread = thread
+        self.holds = asked.conversation
+        """The conversation it is the only one to write in, until it is left."""
         self._responses = responses
         self._keeping: asyncio.Task[None] | None = None
 
@@ -64,13 +66,11 @@ class Turn:
     async def settle(self) -> None:
         """Keep the response, durably; one that did not come to a good end is not kept.
 
-        Cancelling it stops nothing. Raises StoreUnavailable.
+        Then its conversation is free, before the client sees the end and asks on. Cancelling it
+        stops nothing. Raises StoreUnavailable.
         """
         if self._keeping is None:
-            encoder = self.asked.encoder
-            if encoder is None or encoder.ended is None:
-                return
-            self._keeping = asyncio.create_task(self._responses.keep(self))
+            self._keeping = asyncio.create_task(self._keep())
         await asyncio.shield(self._keeping)
 
     async def close(self) -> None:
@@ -78,6 +78,14 @@ class Turn:
         if self._keeping is not None:
             await asyncio.wait([self._keeping])
         self._responses.leave(self)
+
+    async def _keep(self) -> None:
+        try:
+            encoder = self.asked.encoder
+            if encoder is not None and encoder.ended is not None:
+                await self._responses.keep(self)
+        finally:
+            self._responses.leave(self)
 
 
 class Responses:
@@ -161,8 +169,10 @@ class Responses:
         )
 
     def leave(self, turn: Turn) -> None:
-        """Forget a turn that is over."""
-        self._running.discard((turn.owner, turn.asked.conversation))
+        """Free the conversation of a turn that is over; another may hold it by the second call."""
+        if turn.holds:
+            self._running.discard((turn.owner, turn.holds))
+            turn.holds = ""
 
     async def _own_items(
         self, asked: ResponsesAsked, owner: str, before: Sequence[Raw]
