@@ -44,7 +44,9 @@ def main() -> None:
     try:
         server = _serve(order)
     except (ImportError, RuntimeError) as error:  # a missing system library is the former
-        sys.stderr.write(f"{error}\n")
+        # What the library itself says of it, the file's name too, it writes from a thread of its
+        # own, which the exit may cut off.
+        sys.stderr.write(f"Loading {order.model} failed: {error}\n")
         sys.stderr.flush()
         os._exit(1)
     report.write(msgspec.json.encode(Report(server.listening_address)) + b"\n")
