@@ -1,4 +1,4 @@
-"""Responses that are kept: one at a time in a conversation, free before its client knows the end."""
+"""Responses that are kept: one at a time in a conversation, free before its client sees the end."""
 
 from __future__ import annotations
 
