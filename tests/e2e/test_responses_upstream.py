@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -329,3 +330,39 @@ async def test_its_models_are_listed(rig: Rig) -> None:
     """By the names that are configured."""
     listed = await rig.fetch("/v1/models")
     assert {"gpt-x", "gpt-5.1", "odd"} <= {model["id"] for model in listed.json["data"]}
+
+
+async def test_a_long_call_is_seen_while_it_is_written(rig: Rig, script: OpenScript) -> None:
+    """Its name and the first of its arguments reach the client before the server ends it."""
+    written = sse(events([call("weather", '{"city":"Paris"}')]))
+    rest = next(n for n, event in enumerate(written) if b"arguments.delta" in event) + 2
+    gate = asyncio.Event()
+    script.play(Play(pieces=written, gates={rest: gate}))
+    async with rig.stream(model="gpt-x", tools=[WEATHER]) as (reader, _):
+        seen = await reader.readuntil(b'"arguments":"{\\"c')
+        assert b'"name":"weather"' in seen
+        gate.set()
+        seen += await reader.readuntil(b"[DONE]")
+    pieces = [
+        piece["function"]["arguments"]
+        for line in seen.split(b"\n")
+        if line.startswith(b"data: {")
+        for choice in json.loads(line[6:])["choices"]
+        for piece in choice["delta"].get("tool_calls", ())
+    ]
+    assert "".join(pieces) == '{"city":"Paris"}'
+
+
+async def test_a_call_that_is_taken_back_fails_the_answer(rig: Rig, script: OpenScript) -> None:
+    """The client is told not to run what it saw; the next call waits until it is whole."""
+    written = events([call("weather", '{"city":"Paris"}')])
+    for event in written:
+        if event["type"].endswith("arguments.delta"):
+            event["delta"] = event["delta"].replace("a", "o")
+    script.play(Play(pieces=sse(written)))
+    asked: dict[str, Any] = {"model": "odd", "stream": True, "tools": [WEATHER]}
+    failed = await rig.ask("Hi", **asked)
+    assert "other arguments" in events_of(failed)[-1]["error"]["message"]
+    held = events_of(await rig.ask("Hi", **asked))[:-1]
+    said = [c["delta"].get("tool_calls") for e in held for c in e["choices"]]
+    assert "".join(p["function"]["arguments"] for t in said for p in t or ()) == '{"city":"Paris"}'

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chatgpt_to_api.chat.events import ChatEvent, TextDelta
 from chatgpt_to_api.chat.fitting import ToolNames
 from chatgpt_to_api.chat.request import ChatRequest
+from chatgpt_to_api.dialects.openai_responses.upstream_calls import Trust
 from chatgpt_to_api.dialects.openai_responses.upstream_reply import ResponseDecoder
 from chatgpt_to_api.wire.http import ReplyHead
 from support.responses_replies import call, events, message, thought
@@ -74,8 +75,8 @@ def test_both_roads_tell_the_same(
     for run, odd in runs:
         stream += [*run, odd]
     chunks = data.draw(streams([*stream, *last]))
-    assert outcome(ResponseDecoder(HEAD, NO_NAMES), chunks) == outcome(
-        Exact(HEAD, NO_NAMES), chunks
+    assert outcome(ResponseDecoder(HEAD, NO_NAMES, Trust()), chunks) == outcome(
+        Exact(HEAD, NO_NAMES, Trust()), chunks
     )
 
 
@@ -94,5 +95,5 @@ def test_a_burst_of_text_is_one_piece(named: bool) -> None:
     told = [WHOLE[0], *(piece(" word") for _ in range(100)), WHOLE[-1]]
     head = "event: {type}\n" if named else ""
     framed = (head.format(**e) + f"data: {json.dumps(e)}\n\n" for e in told)
-    found = ResponseDecoder(HEAD, NO_NAMES).feed("".join(framed).encode())
+    found = ResponseDecoder(HEAD, NO_NAMES, Trust()).feed("".join(framed).encode())
     assert [e.text for e in found if isinstance(e, TextDelta)][:1] == [" word" * 100]

@@ -269,6 +269,92 @@ def test_items_that_are_named_badly_are_told_apart(odd: str) -> None:
     assert blocks(decode(sse(json.loads(json.dumps(sent))))) == blocks(decode(sse(events(reply))))
 
 
+def fed(sent: Iterable[Any], upstream: ResponsesUpstream = UPSTREAM) -> list[list[ChatEvent]]:
+    """What each event of a stream gives."""
+    decoder = upstream.decoder(ASKED, SSE)
+    return [decoder.feed(chunk) for chunk in sse(sent)]
+
+
+def test_arguments_leave_as_they_come() -> None:
+    """The call begins as soon as it is named, and each piece is handed on when it arrives."""
+    found = fed(events([message("Hi."), call("write", '{"text":"é 😀"}')]))
+    told = [[type(e) for e in part if not isinstance(e, TextDelta)] for part in found]
+    named = told.index([BlockStarted], 1 + told.index([BlockStarted]))
+    pieces = told[named + 1 : -3]
+    assert len(pieces) == 5
+    assert pieces == [[ToolCallDelta]] * 5
+    assert told[-3:] == [[], [BlockEnded], [Finished, UsageReported]]
+
+
+def test_a_call_that_alternates_with_another_waits_for_its_turn_only() -> None:
+    """Trap 18: the first goes on leaving; what came of the second follows at once when it ends."""
+    one, two = call("a", '{"x":1}'), call("b", '{"y":2}', id="fc_2", call_id="call_2")
+    of = [[e for e in events([one, two]) if e.get("output_index") == n] for n in (0, 1)]
+    mixed = [event for pair in zip(*of, strict=True) for event in pair]
+    found = fed([*events([])[:2], *mixed[:-1]])
+    assert found[4] == [ToolCallDelta('{"x')]
+    assert found[5] == []
+    ended = found[-1]
+    assert isinstance(ended[0], BlockEnded)
+    assert blocks([*(e for part in found for e in part)])[1] == ("tool_call", 'b {"y":2}')
+
+
+def test_words_in_the_middle_of_a_call_follow_it() -> None:
+    """One block is open at a time; a call whose text is whole does not keep them waiting."""
+    reply = events([call("a", '{"x":1}'), message("Hello.", id="msg_1")])
+    at = next(n for n, e in enumerate(reply) if e["type"].endswith("arguments.delta"))
+    words = [e for e in reply if e.get("output_index") == 1]
+    rest = [e for e in reply if e.get("output_index") == 0][2:]
+    expected = [("tool_call", 'a {"x":1}'), ("text", "Hello.")]
+    assert blocks(decode(sse([*reply[: at + 1], *words, *rest, reply[-1]]))) == expected
+    unended = [e for e in reply if not (e.get("output_index") == 0 and "done" in e["type"])]
+    found = fed(unended)
+    assert blocks([e for part in found for e in part]) == expected
+    assert not any(isinstance(e, TextDelta) for e in found[-1])
+
+
+def test_a_whole_that_takes_back_what_has_left_fails_once() -> None:
+    """A client may be running the call: the answer fails, and later calls wait for their whole."""
+    sent = events([call("write", '{"a":1}')])
+    for event in sent:
+        if event["type"].endswith(".delta"):
+            event["delta"] = event["delta"].replace("a", "b")
+    upstream = ResponsesUpstream("http://upstream.example/v1")
+    first = [e for part in fed(sent, upstream) for e in part]
+    assert isinstance(first[-1], Failed)
+    assert "other arguments" in first[-1].error.text
+    second = [e for part in fed(sent, upstream) for e in part]
+    assert blocks(second) == [("tool_call", 'write {"a":1}')]
+
+
+@pytest.mark.parametrize("final", ['{"a": 1}', '{"a":1}\n', {"a": 1}])
+def test_another_layout_of_the_same_arguments_is_the_same(final: Any) -> None:
+    """What left means what the whole means: nothing has to follow."""
+    sent = events([call("write", '{"a":1}')])
+    for event in sent:
+        if event["type"].endswith("item.done"):
+            event["item"] = event["item"] | {"arguments": final}
+    [block] = meaning(decode(sse(sent)))[1:2]
+    assert json.loads(block[5]) == {"a": 1}
+
+
+def test_pieces_that_come_twice_wait_for_the_whole() -> None:
+    """Trap 48: what can be no more of the arguments is not handed on; the whole says the rest."""
+    sent = events([call("write", '{"text":"abc"}')])
+    twice = [e for e in sent for _ in range(1 + e["type"].endswith("arguments.delta"))]
+    assert blocks(decode(sse(twice))) == [("tool_call", 'write {"text":"abc"}')]
+
+
+def test_many_calls_that_alternate_are_no_depth() -> None:
+    """However many calls are under way at once, each has its own arguments."""
+    calls = [call(f"f{n}", "{}", id=f"fc_{n}", call_id=f"call_{n}") for n in range(400)]
+    whole = events(calls)
+    of = [[e for e in whole if e.get("output_index") == n] for n in range(400)]
+    mixed = [event for row in zip(*of, strict=True) for event in reversed(row)]
+    found = decode(sse([*whole[:2], *mixed, whole[-1]]))
+    assert sorted(blocks(found)) == sorted(("tool_call", f"f{n} {{}}") for n in range(400))
+
+
 def test_a_call_that_was_never_ended_is_one_as_far_as_it_came() -> None:
     """The response is over, its call was not: what was written of it is handed on."""
     sent = [e for e in events([call("a", '{"x":1}')]) if not e["type"].endswith(".done")]

@@ -16,6 +16,7 @@ from chatgpt_to_api.dialects.openai_responses.faults import response_fault
 from chatgpt_to_api.dialects.openai_responses.messages import DIALECT
 from chatgpt_to_api.dialects.openai_responses.scanner import ResponseScanner, read_whole
 from chatgpt_to_api.dialects.openai_responses.unsealed import unsealed
+from chatgpt_to_api.dialects.openai_responses.upstream_calls import Trust
 from chatgpt_to_api.dialects.openai_responses.upstream_reply import ResponseDecoder
 from chatgpt_to_api.dialects.openai_responses.upstream_request import (
     MOST_NAME,
@@ -68,6 +69,7 @@ class ResponsesUpstream:
         self._server = OpenAIServer(base_url, more=self._more)
         self._responses = self._server.target(b"/responses")
         self._traits = traits
+        self._trust = Trust()
 
     def ignored(self, request: ChatRequest) -> tuple[str, ...]:
         """Name what has no place here, and what this server refuses."""
@@ -93,7 +95,7 @@ class ResponsesUpstream:
 
     def decoder(self, request: ChatRequest, head: ReplyHead) -> ResponseDecoder:
         """Return a decoder for a 2xx reply, be it a stream, one object or an error."""
-        return ResponseDecoder(head, _names(request))
+        return ResponseDecoder(head, _names(request), self._trust)
 
     def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
         """Return what a non-2xx reply means. ``now`` is Unix time in seconds."""

@@ -1,7 +1,7 @@
 """Backend side, the reply's output: items and their pieces → blocks of the canonical reply.
 
-What is streamed of text and thoughts leaves at once. A call leaves when it is whole: what its
-``done`` says counts, whatever the pieces before it said, and calls come in pieces that alternate.
+What is streamed leaves at once. Only one call can be open, and nothing else beside it: while it is
+written, pieces of further calls are kept for their turn, and so is every other event.
 Whatever never came in pieces is read from the whole item, and an item that never came at all from
 the response that ends the stream.
 """
@@ -36,7 +36,13 @@ from chatgpt_to_api.dialects.openai_responses.messages import (
     TextPart,
     UrlCitation,
 )
-from chatgpt_to_api.dialects.openai_responses.naming import flat_name
+from chatgpt_to_api.dialects.openai_responses.upstream_calls import (
+    CALLS,
+    UNREADABLE,
+    Calls,
+    Item,
+    Trust,
+)
 
 _ITEM: Final = msgspec.json.Decoder(OutputItem)
 _PART: Final = msgspec.json.Decoder(OutputPart)
@@ -45,63 +51,42 @@ _THOUGHTS: Final = msgspec.json.Decoder(list[TextPart])
 _RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
 _CITATION: Final = msgspec.json.Decoder(UrlCitation)
 _LOGPROBS: Final = msgspec.json.Decoder(list[Likely])
-_STRING: Final = msgspec.json.Decoder(str)
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-_CALLS: Final = ("function_call", "custom_tool_call", "tool_search_call")
 _BETWEEN: Final = "\n\n"
 """What stands between a thought's paragraphs."""
 
 
-class _Item:
-    """What is known of one item of the output."""
-
-    __slots__ = ("begun", "done", "first", "kind", "pieces", "said", "told", "written")
-
-    def __init__(self, kind: str, first: OutputItem) -> None:
-        self.kind = kind
-        self.first = first
-        """The item as it began: of a call, what is called."""
-        self.done = False
-        self.said: set[tuple[str, int]] = set()
-        """What has come in pieces: of what kind, and the part's number."""
-        self.told: Literal["", "summary", "reasoning"] = ""
-        """In which of two forms a thought is told: what came first."""
-        self.begun = -1  # the part that is open
-        self.pieces: list[str] = []  # of a call's arguments
-        self.written: str | None = None  # all of a call's arguments
-
-    def is_same(self, item: OutputItem) -> bool:
-        """Whether an item that stands in its place is this one; a place may be given twice."""
-        mine, its = self.first.id, item.id
-        if self.first.call_id and item.call_id:
-            return not self.is_another_call(item)
-        return not (mine and its) or mine == its
-
-    def is_another_call(self, item: OutputItem) -> bool:
-        """Whether an item is another call than this one."""
-        mine, its = self.first.call_id, item.call_id
-        return bool(mine and its) and mine != its
-
-
 class Output:
-    """The items of one reply, in whatever order and completeness their events come."""
+    """The items of one reply, in whatever order and completeness their events come.
 
-    def __init__(self, names: ToolNames) -> None:
-        self._names = names
-        self._items: list[_Item] = []
-        self._known: dict[int | str, _Item] = {}
+    Every method that takes something raises Contradicted where a call's end takes it back.
+    """
+
+    def __init__(self, names: ToolNames, trust: Trust) -> None:
+        self._items: list[Item] = []
+        self._known: dict[int | str, Item] = {}
         self._said = 0  # characters of the whole text
         self._part_at = 0  # where the open part of it begins
-        self.called = False
-        """Whether a call was made."""
         self.tracker = BlockTracker()
+        self._calls = Calls(self.tracker, names, trust)
+        self._waiting: list[StreamEvent] = []  # until the open call is whole
+        self._resuming = False
 
     # -- events ------------------------------------------------------------------------------
 
     def text(self, text: str, first: TextDelta) -> list[ChatEvent]:
         """Take pieces of text and nothing else, all in the place of the ``first``."""
+        if self._calls.open is not None:
+            event = StreamEvent(
+                type="output_text.delta",
+                delta=text,
+                item_id=first.item_id,
+                output_index=first.output_index,
+                content_index=first.content_index,
+            )
+            events: list[ChatEvent] = []
+            self.take(event, events)
+            return events
         item = self._known.get(first.output_index)
         if item is None or item.done:
             item = self._about(first, "message")
@@ -109,7 +94,11 @@ class Output:
 
     def take(self, event: StreamEvent, events: list[ChatEvent]) -> None:
         """Take an event about an item."""
-        match event.type.removeprefix("response."):
+        kind = event.type.removeprefix("response.")
+        if self._calls.open is not None and self._has_to_wait(kind, event, events):
+            self._waiting.append(event)
+            return
+        match kind:
             case "output_text.delta":
                 item = self._about(event, "message")
                 events += self._words(item, "text", event.content_index or 0, event.delta or "")
@@ -140,7 +129,8 @@ class Output:
             case "reasoning_text.delta" | "reasoning_text.done":
                 self._think(event, "reasoning", event.content_index or 0, events)
             case "function_call_arguments.delta":
-                self._about(event, "function_call").pieces.append(event.delta or "")
+                item = self._about(event, "function_call")
+                events += self._calls.piece(item, event.delta or "")
             case "custom_tool_call_input.delta":
                 self._about(event, "custom_tool_call").pieces.append(event.delta or "")
             case "function_call_arguments.done":
@@ -148,24 +138,70 @@ class Output:
             case "custom_tool_call_input.done":
                 self._about(event, "custom_tool_call").written = event.input
             case "output_item.added":
-                self._added(event)
+                self._added(event, events)
             case "output_item.done":
                 self._whole(event.item, event.output_index, events)
             case _:
                 pass  # progress of a hosted tool, the beginning of a part, or what nobody knows
 
-    def _added(self, event: StreamEvent) -> None:
+    def _has_to_wait(self, kind: str, event: StreamEvent, events: list[ChatEvent]) -> bool:
+        """Whether an event is neither a call's piece nor about the open call.
+
+        Where all of that call has come, it is ended instead: servers leave out what ends items.
+        """
+        call = self._calls.open
+        if kind.startswith(("function_call_arguments.", "custom_tool_call_input.")):
+            return False
+        if kind.startswith("output_item."):
+            item = _kind(event.item)
+            known = self._find(event.output_index, item)
+            if kind == "output_item.added" and (known is not call or not _differs(call, item)):
+                return False
+            if known is call and not _differs(call, item):
+                return False
+            if known is call and call is not None:  # another one in its place
+                self._end_call(call, None, events)
+                return False
+        if not self._calls.settled() or call is None:
+            return True
+        self._end_call(call, None, events)
+        return self._calls.open is not None
+
+    def _end_call(self, call: Item, item: OutputItem | None, events: list[ChatEvent]) -> None:
+        """End a call, as ``item`` has it or as far as it came; then comes what waited for that."""
+        if item is None:
+            events += self._calls.as_far_as_it_came(call)
+        else:
+            events += self._calls.whole(call, item)
+        if self._resuming:
+            return
+        self._resuming = True  # none is opened before all that waited has come
+        waited, self._waiting = self._waiting, []
+        for event in waited:
+            self.take(event, events)
+        self._resuming = False
+        for other in self._items:
+            if other.pieces and not other.done:
+                events += self._calls.written_on(other)
+
+    def _added(self, event: StreamEvent, events: list[ChatEvent]) -> None:
         try:
             item = _ITEM.decode(event.item)
         except UNREADABLE:
             return
         known = self._find(event.output_index, item)
         if known is None or (known.done and not known.is_same(item)):
-            self._new(item.type, event.output_index, item)
+            known = self._new(item.type, event.output_index, item)
+        elif known is self._calls.open:
+            return  # it has begun, as it was named first
         elif not known.done:
             known.first = item
+        if known.pieces:
+            events += self._calls.written_on(known)
+        elif self.tracker.open_kind is None:  # words that are under way may go on before it
+            events += self._calls.begin(known)
 
-    def _about(self, event: StreamEvent | TextDelta, kind: str) -> _Item:
+    def _about(self, event: StreamEvent | TextDelta, kind: str) -> Item:
         """Return the item an event speaks of; servers leave out what names it, or its beginning."""
         for key in (event.output_index, event.item_id):
             item = None if key is None else self._known.get(key)
@@ -177,16 +213,16 @@ class Output:
                     return item
         return self._new(kind, event.output_index, OutputItem(id=event.item_id))
 
-    def _new(self, kind: str, output_index: int | None, item: OutputItem | None) -> _Item:
+    def _new(self, kind: str, output_index: int | None, item: OutputItem | None) -> Item:
         found = item or OutputItem()
-        new = _Item(kind, found)
+        new = Item(kind, found)
         self._items.append(new)
         for key in (output_index, found.id):
             if key is not None:
                 self._known[key] = new
         return new
 
-    def _find(self, output_index: int | None, item: OutputItem) -> _Item | None:
+    def _find(self, output_index: int | None, item: OutputItem) -> Item | None:
         """Return what is known of an item: by its place, its own id, or the id of its call."""
         at = None if output_index is None else self._known.get(output_index)
         if at is not None and at.kind == item.type:
@@ -201,7 +237,7 @@ class Output:
     # -- words and thoughts ------------------------------------------------------------------
 
     def _words(
-        self, item: _Item, kind: Literal["text", "refusal"], index: int, text: str
+        self, item: Item, kind: Literal["text", "refusal"], index: int, text: str
     ) -> list[ChatEvent]:
         if not text:
             return []
@@ -230,7 +266,7 @@ class Output:
         events += self._thought(item, form, index, (event.text if done else event.delta) or "")
 
     def _thought(
-        self, item: _Item, form: Literal["summary", "reasoning"], index: int, text: str
+        self, item: Item, form: Literal["summary", "reasoning"], index: int, text: str
     ) -> list[ChatEvent]:
         item.told = item.told or form
         if not text or item.told != form:
@@ -265,19 +301,19 @@ class Output:
             self._message(known, item, events)
         elif item.type == "reasoning":
             self._reasoning(known, item, events)
-        elif item.type in _CALLS and (item.call_id or item.type != "tool_search_call"):
-            self._call(known, item, events)
+        elif item.type in CALLS and (item.call_id or item.type != "tool_search_call"):
+            self._end_call(known, item, events)
         elif item.type:
             events += self.tracker.foreign(Opaque(DIALECT, bytes(raw).decode()))
 
-    def _message(self, known: _Item, item: OutputItem, events: list[ChatEvent]) -> None:
+    def _message(self, known: Item, item: OutputItem, events: list[ChatEvent]) -> None:
         parts = _list(item.content)
         for index, part in enumerate(parts):
             self._part(known, index, part, events)
         if self.tracker.open_kind in ("text", "refusal"):
             events += self.tracker.end_block()
 
-    def _part(self, known: _Item, index: int, raw: Raw, events: list[ChatEvent]) -> None:
+    def _part(self, known: Item, index: int, raw: Raw, events: list[ChatEvent]) -> None:
         try:
             part = _PART.decode(raw)
         except UNREADABLE:
@@ -294,7 +330,7 @@ class Output:
             known.said.add(("annotations", index))
             self._annotate(_list(part.annotations), events)
 
-    def _reasoning(self, known: _Item, item: OutputItem, events: list[ChatEvent]) -> None:
+    def _reasoning(self, known: Item, item: OutputItem, events: list[ChatEvent]) -> None:
         forms: Sequence[tuple[Literal["summary", "reasoning"], Raw]] = (
             ("summary", item.summary),
             ("reasoning", item.content),
@@ -310,21 +346,6 @@ class Output:
         if self.tracker.open_kind == "reasoning":
             events += self.tracker.end_block()
 
-    def _call(self, known: _Item, item: OutputItem, events: list[ChatEvent]) -> None:
-        self.called = True
-        call_id = item.call_id or known.first.call_id or item.id or known.first.id or ""
-        freeform = item.type == "custom_tool_call"
-        written = item.input if freeform else _arguments(item.arguments)
-        said = written or known.written or "".join(known.pieces)
-        if item.type == "tool_search_call":
-            name = "tool_search"
-        else:
-            name = flat_name(item.namespace, item.name or "") if item.namespace else item.name or ""
-        name = self._names.own.get(name, name)
-        events += self.tracker.tool_call(call_id, name, freeform=freeform)
-        events += self.tracker.arguments(said)
-        events += self.tracker.end_block()
-
     # -- the end -----------------------------------------------------------------------------
 
     def end(
@@ -335,6 +356,7 @@ class Output:
         A call that nobody ended is one all the same, as far as it was written.
         """
         items = [(index, raw, _kind(raw)) for index, raw in enumerate(output or ())]
+        self._end_open(items, events)
         for index, raw, item in items:
             known = self._find(index, item)
             if known is None:
@@ -344,11 +366,23 @@ class Output:
             if not came:
                 self._whole(raw, index, events)
         for open_item in self._items:
-            if not open_item.done and open_item.kind in _CALLS and open_item.first.name:
-                self._call(open_item, open_item.first, events)
-        if self.called and reason == "stop":
+            if not open_item.done and open_item.kind in CALLS and open_item.first.name:
+                self._end_call(open_item, None, events)
+        if self._calls.made and reason == "stop":
             reason = "tool_calls"
         events += self.tracker.finish(reason)
+
+    def _end_open(
+        self, items: Sequence[tuple[int, Raw, OutputItem]], events: list[ChatEvent]
+    ) -> None:
+        """End the calls that are open one after the other, and take what waits for them."""
+        while (call := self._calls.open) is not None:
+            for index, raw, item in items:
+                if self._find(index, item) is call and not _differs(call, item):
+                    self._whole(raw, index, events)
+                    break
+            if self._calls.open is call:
+                self._end_call(call, None, events)
 
     def _is_missing(self, kind: str, output: Sequence[OutputItem]) -> bool:
         """Whether fewer items of a kind came than there are: ids and places are not to be trusted.
@@ -360,7 +394,7 @@ class Output:
 
     # -- what belongs to a text --------------------------------------------------------------
 
-    def _report_logprobs(self, item: _Item, index: int, raw: Raw, events: list[ChatEvent]) -> None:
+    def _report_logprobs(self, item: Item, index: int, raw: Raw, events: list[ChatEvent]) -> None:
         if not present(raw) or self.tracker.finished:
             return
         try:
@@ -388,6 +422,13 @@ class Output:
             events.append(Annotated(Citation(page.url, page.title, start, end)))
 
 
+def _differs(call: Item | None, item: OutputItem) -> bool:
+    """Whether an item in a call's place is another call: neither of the two ids agrees."""
+    if call is None or not call.is_another_call(item):
+        return False
+    return not (call.first.id and call.first.id == item.id)
+
+
 def _kind(raw: Raw) -> OutputItem:
     try:
         return _ITEM.decode(raw)
@@ -407,16 +448,6 @@ def _thoughts(raw: Raw) -> list[TextPart]:
         return _THOUGHTS.decode(raw) if present(raw) else []
     except UNREADABLE:
         return []
-
-
-def _arguments(raw: Raw) -> str:
-    """Return a call's arguments: text, or the object itself, as of a search and of some servers."""
-    if not present(raw):
-        return ""
-    try:
-        return _STRING.decode(raw)
-    except UNREADABLE:
-        return bytes(raw).decode()
 
 
 def _likely(tokens: list[Likely] | None) -> tuple[TokenLogprob, ...]:

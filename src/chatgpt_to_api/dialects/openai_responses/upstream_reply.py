@@ -31,7 +31,12 @@ from chatgpt_to_api.dialects.openai_responses.messages import (
     StreamEvent,
     TextDelta,
 )
-from chatgpt_to_api.dialects.openai_responses.upstream_output import UNREADABLE, Output
+from chatgpt_to_api.dialects.openai_responses.upstream_calls import (
+    UNREADABLE,
+    Contradicted,
+    Trust,
+)
+from chatgpt_to_api.dialects.openai_responses.upstream_output import Output
 from chatgpt_to_api.dialects.openai_responses.usage import read_usage
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
@@ -56,6 +61,11 @@ _TEXT_DELTA: Final = msgspec.json.Decoder(TextDelta)
 _RESPONSE: Final = msgspec.json.Decoder(ResponseObject)
 _ENDED: Final = ("completed", "incomplete", None)
 
+_CONTRADICTED: Final = (
+    "The upstream ended a tool call with other arguments than it had sent of it; "
+    "do not run that call."
+)
+
 
 class Broken(Exception):
     """The reply has failed."""
@@ -65,16 +75,19 @@ class Broken(Exception):
 
 
 class ResponseDecoder:
-    """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
+    """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen.
 
-    def __init__(self, head: ReplyHead, names: ToolNames) -> None:
+    ``trust`` is the upstream's, whose other replies may have shown what its pieces are worth.
+    """
+
+    def __init__(self, head: ReplyHead, names: ToolNames, trust: Trust) -> None:
         self._head = head
         self._shape: Shape | None = None
         self._splitter = SseSplitter(alias=_TEXT)
         self._body: list[bytes] = []  # of a whole reply
         self._size = 0
         self._started = False
-        self._output = Output(names)
+        self._output = Output(names, trust)
         self.fault: UpstreamFault | None = None
         self.done: bool = False
         self.revised: str | None = None
@@ -101,6 +114,8 @@ class ResponseDecoder:
                 raise Broken(too_long(MAX_EVENT))
         except Broken as broken:
             return self._fail(events, broken.fault)
+        except Contradicted:
+            return self._fail(events, nonsense(_CONTRADICTED))
         return events
 
     def eof(self) -> list[ChatEvent]:
@@ -121,6 +136,8 @@ class ResponseDecoder:
                 raise Broken(truncated())
         except Broken as broken:
             return self._fail(events, broken.fault)
+        except Contradicted:
+            return self._fail(events, nonsense(_CONTRADICTED))
         return events
 
     @property
