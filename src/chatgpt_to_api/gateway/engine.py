@@ -1,7 +1,8 @@
 """The engine: one request of one client, from its bytes to the end of its reply.
 
 Route → lease → call → translate or relay → account. Both lanes share everything but the codec work:
-limits, lease, retries, cancellation and the request's record.
+limits, lease, retries, cancellation and the request's record. How candidates are asked in turn
+stands in ``asking.py``.
 """
 
 from __future__ import annotations
@@ -11,66 +12,37 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Final
 
 import structlog
 
 from chatgpt_to_api.by_hand import in_task
 from chatgpt_to_api.config.settings import LimitSettings
-from chatgpt_to_api.dialects.contract import (
-    Asked,
-    AsksPrompts,
-    AsksVectors,
-    Door,
-    Ids,
-    Stamp,
-    UpstreamFault,
-)
-from chatgpt_to_api.errors import (
-    GatewayError,
-    InvalidRequest,
-    NoCredentials,
-    RateLimited,
-    Unauthorized,
-    Unavailable,
-)
+from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, AsksVectors, Door, Ids, Stamp
+from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.gateway.ability import UNSUPPORTED, able
+from chatgpt_to_api.gateway.asking import ask, ask_one
 from chatgpt_to_api.gateway.balance import Balance
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.continuing import ContinuedChat, Continuing, scope_of
 from chatgpt_to_api.gateway.delivery import Delivery
 from chatgpt_to_api.gateway.endpoints import CHAT
 from chatgpt_to_api.gateway.exchange import ClientGone, Exchange
-from chatgpt_to_api.gateway.faults import blame_proxy, broken_off, fault_of, told_where
 from chatgpt_to_api.gateway.hiding import Hider
 from chatgpt_to_api.gateway.keeper import Keeper
 from chatgpt_to_api.gateway.origins import Origins
 from chatgpt_to_api.gateway.part import Part
 from chatgpt_to_api.gateway.pictures import Pictures
 from chatgpt_to_api.gateway.question import Errand, Question
-from chatgpt_to_api.gateway.relay import relay_stream, relay_unsealing, relay_whole
 from chatgpt_to_api.gateway.routes import LONGEST_MODEL, Routes
-from chatgpt_to_api.gateway.scrub import scrub_fault
-from chatgpt_to_api.gateway.translate import translate
 from chatgpt_to_api.gateway.tries import Tries
-from chatgpt_to_api.gateway.upstreams import Candidate, ConfiguredUpstream
-from chatgpt_to_api.gateway.vectors import embed
-from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
+from chatgpt_to_api.gateway.upstreams import Candidate
+from chatgpt_to_api.pool.contract import Granted, Lender
 from chatgpt_to_api.telemetry import token_tables
 from chatgpt_to_api.telemetry.records import Outcome, RequestRecord
 from chatgpt_to_api.transport.client import HttpClient
-from chatgpt_to_api.transport.errors import TransportError
 from chatgpt_to_api.wire.addresses import is_public
 
 log = structlog.get_logger(__name__)
-
-BACKOFF: Final = 0.25
-"""First wait before the same upstream is called again after a fault of its own, seconds."""
-
-BACKOFF_CAP: Final = 2.0
-
-_NOBODY_LEFT: Final = (RateLimited, NoCredentials, Unavailable, Unauthorized)
-"""What the pool says when a candidate has no credential to lend now."""
 
 
 class Gateway:
@@ -104,8 +76,8 @@ class Gateway:
         self._continuing = Continuing(loop, self.hider.submit)
         self.max_body = max_body
         self._pictures: Pictures | None = None
-        self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
-        self.balance = Balance(pool.load, loop.time, self._rng)
+        self.rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+        self.balance = Balance(pool.load, loop.time, self.rng)
 
     def serve(self, exchange: Exchange, door: Door, caller: Caller) -> Awaitable[None]:
         """Answer one request that comes as bytes. Every error is rendered by the door."""
@@ -165,13 +137,13 @@ class Gateway:
             else:
                 part = Part(delivery, 0)
                 question.parts = [part]
-                if len(candidates) == 1:  # as _ask would, with less ado
+                if len(candidates) == 1:  # as ask would, with less ado
                     tries, limit = Tries(), self.limits.max_attempts
                     only = candidates[0]
-                    if not await self._try(question, part, only, tries, limit, sit_out=True):
+                    if not await ask_one(self, question, part, only, tries, limit, sit_out=True):
                         raise tries.error()
                 else:
-                    await self._ask(question, part, candidates)
+                    await ask(self, question, part, candidates)
             delivery.conclude(None if delivery.relayed else question.usage())
             if settle is not None:
                 delivery.flush()
@@ -234,7 +206,7 @@ class Gateway:
         if whole:
             part = Part(delivery, 0)
             question.parts = [part]
-            if await self._ask(question, part, whole, after=rest):
+            if await ask(self, question, part, whole, after=rest):
                 return
         elif not rest:
             raise InvalidRequest(
@@ -252,7 +224,7 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as group:
                 for part in question.parts:
-                    group.create_task(self._ask(question, part, rest))
+                    group.create_task(ask(self, question, part, rest))
         except ExceptionGroup as failures:
             raise _first(failures) from failures
 
@@ -279,118 +251,6 @@ class Gateway:
             question.queue_until = self.loop.time()
         return candidates
 
-    async def _ask(
-        self,
-        question: Question,
-        part: Part,
-        candidates: Sequence[Candidate],
-        after: Sequence[Candidate] = (),
-    ) -> bool:
-        """Ask candidates in turn until one answers. Raises GatewayError when none does.
-
-        Where ``after`` can still be asked then, in another way, False is returned instead.
-        """
-        tries = Tries()
-        limit = self.limits.max_attempts
-        if after:
-            limit = max(1, limit - 1)
-        alone = len(candidates) == 1 and not after
-        for place, candidate in enumerate(candidates, 1):
-            if tries.counted >= limit:
-                break
-            # Each candidate that was not tried yet keeps one attempt.
-            most = max(tries.counted + 1, limit - (len(candidates) - place))
-            try:
-                if await self._try(question, part, candidate, tries, most, sit_out=alone):
-                    return True
-            except InvalidRequest as error:
-                # What this upstream cannot be asked, the next one may well be.
-                last = place == len(candidates) and not after
-                if error.code != UNSUPPORTED or part.said or last:
-                    raise
-        if after and tries.counted < self.limits.max_attempts:
-            return False
-        soonest = None if alone or tries.counted >= limit else tries.soonest()
-        if soonest is not None:
-            # Nobody can answer at once, so the one whose rest ends first is waited for.
-            candidate, wait = soonest
-            if self.loop.time() + wait <= question.queue_until and await self._try(
-                question, part, candidate, tries, limit, sit_out=True
-            ):
-                return True
-        raise tries.error()
-
-    async def _try(
-        self,
-        question: Question,
-        part: Part,
-        candidate: Candidate,
-        tries: Tries,
-        most: int,
-        *,
-        sit_out: bool,
-    ) -> bool:
-        """Ask one candidate, until ``most`` attempts are counted; whether it answered.
-
-        ``sit_out``: wait for the end of a cool-down too. Raises GatewayError for what nobody else
-        is asked after.
-        """
-        upstream = candidate.upstream
-        ask = self._lease_ask(question, part, candidate, sit_out=sit_out)
-        while tries.counted < most:
-            if question.gone:
-                raise asyncio.CancelledError
-            lease: Granted | None = None
-            try:
-                if upstream.fetch_images:
-                    await in_task()
-                    await self._show_pictures(question)
-                if upstream.ready is not None:
-                    await in_task()
-                    await upstream.ready(question.deadline)
-                async with upstream.lease(self.pool, ask) as lease:
-                    tries.counted += 1
-                    question.tries(candidate, lease)
-                    try:
-                        fault = await self._call(question, part, candidate, lease)
-                    except TransportError as error:
-                        fault = _unreached(error, question, part, upstream, lease)
-                    if fault is None:
-                        lease.ok()
-                        return True
-                    fault = scrub_fault(fault, lease.credential.access, upstream.secrets)
-                    fault = told_where(fault, upstream.name, upstream.kind)
-                    lease.fault(fault)
-            except _NOBODY_LEFT as error:
-                if lease is not None:  # it came from the call itself, not from the queue
-                    raise
-                errand = question.errand
-                if errand is not None and await errand.unleased(question, candidate):
-                    return True
-                tries.refused(candidate, error)
-                break
-            tries.failed(fault)
-            if question.path.timed and fault.upstream == "count":
-                self.balance.latencies.note_fault(candidate, stream=question.asked.stream)
-            log.info(
-                "upstream fault",
-                request_id=question.exchange.request_id,
-                upstream=upstream.name,
-                credential=lease.credential.label,
-                reason=fault.reason,
-                attempt=question.record.attempts,
-            )
-            if part.said or question.delivery.relayed or fault.retry == "never":
-                raise fault.error
-            part.forget()
-            if fault.retry == "next_candidate":
-                break
-            if fault.retry == "again" and tries.counted < most:
-                await self._back_off(question, tries.counted, fault)
-        if question.gone:  # nobody is left to be answered, and the lease has been settled
-            raise asyncio.CancelledError
-        return False
-
     def continued(
         self, question: Question, part: Part, candidate: Candidate
     ) -> ContinuedChat | None:
@@ -408,62 +268,6 @@ class Gateway:
         self._continuing.close()
         await self.hider.close()
 
-    def _lease_ask(
-        self, question: Question, part: Part, candidate: Candidate, *, sit_out: bool
-    ) -> LeaseAsk:
-        upstream = candidate.upstream
-        conversation = upstream.kind == "conversation"
-        asked = question.asked
-        # Whose conversation it is matters only where there is a choice, and costs a little.
-        affinity = (asked.affinity or asked.opening) if self.pool.choice(upstream.name) else b""
-        known = None
-        if upstream.continuing is not None:
-            chat = self.continued(question, part, candidate)
-            known = chat.find() if chat is not None else None
-        return LeaseAsk(
-            upstream=upstream.name,
-            model=candidate.model,
-            client=question.caller.id,
-            affinity=affinity,
-            prefer=known.conversation.credential if known is not None else "",
-            deadline=question.queue_until,
-            own=question.caller.own if conversation else None,
-            owner=question.exchange.request_id,
-            sit_out=sit_out,
-            edition=upstream.edition,
-        )
-
-    def _call(
-        self, question: Question, part: Part, candidate: Candidate, lease: Granted
-    ) -> Awaitable[UpstreamFault | None]:
-        """Call one upstream once; None is a good answer, a fault says what went wrong.
-
-        Raises InvalidRequest; the call itself raises TransportError.
-        """
-        upstream = candidate.upstream
-        call: Awaitable[UpstreamFault | None]
-        codec = question.relayed_by(upstream)
-        asked = question.asked
-        if question.errand is not None:
-            call = question.errand.call(self, question, candidate, lease)
-        elif (
-            codec is not None
-            and len(question.parts) == 1
-            and (asked.stream or not upstream.always_streams)
-            and not (upstream.emulates and question.needs(upstream))
-        ):
-            relay = relay_stream if asked.stream else relay_whole
-            sealed = upstream.unsealing.get(codec.dialect)
-            if sealed is None:
-                call = relay(self, question, candidate, codec, lease)
-            else:
-                call = relay_unsealing(self, question, candidate, sealed, lease)
-        elif upstream.vectors is not None and isinstance(asked, AsksVectors):
-            call = embed(self, question, asked, candidate, upstream.vectors, lease)
-        else:
-            call = translate(self, question, part, candidate, lease)
-        return question.drained(call) if upstream.on_client_gone == "drain" else call
-
     async def _read_tokens(self, question: Question, candidates: Sequence[Candidate]) -> None:
         """Let prompts of token ids be read as text, where a chat may have to answer them."""
         asked, dialect = question.asked, question.delivery.door.dialect
@@ -474,7 +278,7 @@ class Gateway:
             if table is not None:
                 asked.read_tokens(table.decode)
 
-    async def _show_pictures(self, question: Question) -> None:
+    async def show_pictures(self, question: Question) -> None:
         """Put the data of linked pictures into the request. Raises InvalidRequest."""
         if self._pictures is None:
             client = HttpClient(self.loop, max_idle=0, allowed=is_public)
@@ -492,28 +296,9 @@ class Gateway:
         seconds = self.loop.time() - lease.since
         self.balance.latencies.note(candidate, seconds, stream=question.asked.stream)
 
-    async def _back_off(self, question: Question, attempt: int, fault: UpstreamFault) -> None:
-        wait = min(BACKOFF_CAP, BACKOFF * 2 ** (attempt - 1)) * (0.5 + self._rng.random() / 2)
-        if self.loop.time() + wait >= question.deadline:
-            raise fault.error
-        await asyncio.sleep(wait)
-
 
 async def _refuse(exchange: Exchange, door: Door, error: GatewayError) -> None:
     exchange.reply(door.failure(error))
-
-
-def _unreached(
-    error: TransportError,
-    question: Question,
-    part: Part,
-    upstream: ConfiguredUpstream,
-    lease: Granted,
-) -> UpstreamFault:
-    """What it means that an upstream could not be reached, or went away amid its answer."""
-    blame_proxy(error, lease)
-    midway = part.said or question.delivery.relayed
-    return broken_off(error, upstream.name) if midway else fault_of(error, upstream.name)
 
 
 async def _settle_cut(settle: Callable[[], Awaitable[None]] | None) -> None:
