@@ -84,9 +84,9 @@ def test_a_text_is_known_by_its_items_id_where_its_place_is_new() -> None:
     """On both roads, also when the two come in one read."""
     told = [piece("Hel", logprobs=[]), {**piece(" word", 1), "item_id": "msg_0"}]
     chunk = "".join(f"data: {json.dumps(event)}\n\n" for event in told).encode()
-    found = ResponseDecoder(HEAD, NO_NAMES).feed(chunk)
+    found = ResponseDecoder(HEAD, NO_NAMES, Trust()).feed(chunk)
     assert "".join(e.text for e in found if isinstance(e, TextDelta)) == "Hel word"
-    assert found == Exact(HEAD, NO_NAMES).feed(chunk)
+    assert found == Exact(HEAD, NO_NAMES, Trust()).feed(chunk)
 
 
 @pytest.mark.parametrize("named", [True, False])
