@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from support.gateway_process import Answer, GatewayProcess, gateway_process, wait_until
-from support.responses_replies import message, response, stream
+from support.responses_replies import call, message, response, stream
 from support.rig import Rig
 from support.scripted_backend import (
     Play,
@@ -556,6 +556,27 @@ async def test_what_is_kept_of_a_plain_server_is_kept_here(rig: Rig, script: Ope
     asked = rig.backend.seen[-1].json
     assert "previous_response_id" not in asked
     assert [item["role"] for item in asked["input"]] == ["user", "assistant", "user"]
+
+
+async def test_a_server_is_never_shown_ids_that_were_given_here(
+    rig: Rig, script: OpenScript
+) -> None:
+    """After a kept response with a call, one that is not kept: joined to it, or sent again."""
+    thought = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAA="}
+    script.play(json_play(response([thought, call("look", "{}")])))
+    first = (await create(rig, model="plain-x", include=["reasoning.encrypted_content"])).json
+    result = {"type": "function_call_output", "call_id": "call_1", "output": "22"}
+    script.play(json_play(response([message("Warm.")])))
+    more: dict[str, Any] = {"model": "plain-x", "store": False}
+    await create(rig, [result], previous_response_id=first["id"], **more)
+    joined = rig.backend.seen[-1].json["input"]
+    await create(rig, [*joined[:1], *first["output"], result], **more)
+    for sent in (joined, rig.backend.seen[-1].json["input"]):
+        kinds = [item["type"] for item in sent[1:]]
+        assert kinds == ["reasoning", "function_call", "function_call_output"]
+        assert sent[1]["encrypted_content"] == "gAAA="
+        assert sent[2]["call_id"] == "call_1"
+        assert not any("id" in item for item in sent)
 
 
 async def test_a_server_with_the_whole_api_keeps_its_own(rig: Rig, script: OpenScript) -> None:

@@ -19,6 +19,7 @@ from chatgpt_to_api.dialects.openai_responses import kept as shown
 from chatgpt_to_api.dialects.openai_responses.door import ResponsesAsked
 from chatgpt_to_api.dialects.openai_responses.door_items import item_not_found
 from chatgpt_to_api.dialects.openai_responses.messages import AnyItem
+from chatgpt_to_api.dialects.openai_responses.own_ids import response_of
 from chatgpt_to_api.errors import Conflict, InvalidRequest
 from chatgpt_to_api.store.errors import StoreUnavailable
 from chatgpt_to_api.store.responses import Item, KeptResponse, StoredResponses
@@ -193,7 +194,7 @@ class Responses:
             if id in taken:
                 raise shown.duplicate_item(id, f"input[{place}]")
             taken.add(id)
-            response = shown.response_of(id)
+            response = response_of(id)
             if id not in known and response is not None and response not in read:
                 read.add(response)
                 kept = await self._stored.response(owner, response)

@@ -11,9 +11,9 @@ from chatgpt_to_api.dialects.openai_any.door import AnyAsked
 from chatgpt_to_api.dialects.openai_responses.door import ResponsesAsked
 from chatgpt_to_api.dialects.openai_responses.kept import (
     conversation_not_found,
-    is_ours,
     previous_not_found,
 )
+from chatgpt_to_api.dialects.openai_responses.own_ids import is_ours
 from chatgpt_to_api.errors import GatewayError, InvalidRequest, ModelNotFound, NoCredentials
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.endpoints import RESPONSES
@@ -65,7 +65,7 @@ class ResponsesBackend:
             asked = door.ask(exchange.head, body)
             assert isinstance(asked, ResponsesAsked)
             if self._is_for_the_upstream(asked):
-                await self._relay(exchange, door, asked, body, caller)
+                await self._relay(exchange, door, asked, caller)
                 return
             turn = await self.responses.prepare(asked, self.owner_of(caller))
         except ClientGone:
@@ -80,8 +80,9 @@ class ResponsesBackend:
             await asyncio.shield(turn.close())
 
     async def _relay(
-        self, exchange: Exchange, door: Door, asked: ResponsesAsked, body: bytes, caller: Caller
+        self, exchange: Exchange, door: Door, asked: ResponsesAsked, caller: Caller
     ) -> None:
+        body = asked.relayed(asked.model, ask_usage=False)
         errand = PassErrand(exchange, AnyAsked(RESPONSES, asked.model), body, None)
         await self._gateway.answer(exchange, door, errand.asked, caller, errand=errand)
 

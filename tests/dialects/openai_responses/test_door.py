@@ -517,6 +517,26 @@ def test_a_relayed_request_holds_what_it_was_joined_to() -> None:
     assert [item["content"] for item in told["input"]] == ["first", "again"]
 
 
+def test_ids_that_were_given_here_go_to_no_server() -> None:
+    """A server refuses an id it never gave; others, and references, keep their bytes."""
+    ours, key = "msg_" + "ab" * 16 + "0001", "0" * 32
+    items: list[Any] = [
+        {"type": "message", "role": "assistant", "id": ours, "content": [], "status": "completed"},
+        {"type": "reasoning", "id": f"rs_{key}i00001", "summary": [], "encrypted_content": "g="},
+        {"type": "function_call", "id": "fc_" + "ab" * 24, "call_id": ours, "name": "f"},
+        {"type": "item_reference", "id": ours},
+        {"role": "user", "content": f'{{"id": "{ours}"}}'},
+    ]
+    asked = ask(items, store=False, previous_response_id="resp_theirs")
+    told = json.loads(asked.relayed("m", ask_usage=True))
+    assert told["input"] == [
+        {"type": "message", "role": "assistant", "content": [], "status": "completed"},
+        {"type": "reasoning", "summary": [], "encrypted_content": "g="},
+        *items[2:],
+    ]
+    assert told["previous_response_id"] == "resp_theirs"
+
+
 def test_pictures_by_url_are_found_and_replaced() -> None:
     """Those of messages and of outputs; all else keeps its bytes."""
     url = "https://a.b/c.png"

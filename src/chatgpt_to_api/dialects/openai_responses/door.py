@@ -29,6 +29,7 @@ from chatgpt_to_api.dialects.openai_responses.messages import (
     ConversationReference,
     ResponsesRequest,
 )
+from chatgpt_to_api.dialects.openai_responses.own_ids import without_own_ids
 from chatgpt_to_api.dialects.problems import check_depth, invalid, too_many
 from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
@@ -193,16 +194,18 @@ class ResponsesAsked:
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # always reported
         """Return the client's own JSON with another model's name; all else keeps its bytes.
 
-        What the request is joined to stands in it instead of the ids that name it.
+        What the request is joined to stands in it instead of the ids that name it, and items
+        without the ids that were given here.
         """
-        if not self._replaced and not self._before:
-            if model == self.model:
-                return self._body
-            fields = dict(self._told_fields())
-        else:
-            left = ("previous_response_id", "conversation")
-            fields = {n: v for n, v in self._told_fields().items() if n not in left}
-            fields["input"] = Raw(_ENCODE([*self._before, *self.own_items]))
+        items = [*self._before, *self.own_items]
+        nameless = without_own_ids(items)
+        joined = self._replaced or bool(self._before)
+        if nameless is None and not joined and model == self.model:
+            return self._body
+        left = ("previous_response_id", "conversation") if joined else ()
+        fields = {n: v for n, v in self._told_fields().items() if n not in left}
+        if nameless is not None or joined:
+            fields["input"] = Raw(_ENCODE(nameless or items))
         fields["model"] = Raw(_ENCODE(model))
         return _ENCODE(fields)
 

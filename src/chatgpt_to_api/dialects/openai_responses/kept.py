@@ -1,12 +1,7 @@
-"""What is kept of a response, and how it is shown again: items with ids, pages of them.
-
-Ids tell of what they belong to: a response's items carry its id, so one of them is found by its id
-alone. Our ids have a form that no other server's have.
-"""
+"""What is kept of a response, and how it is shown again: items with ids, pages of them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -27,8 +22,6 @@ MOST_AT_ONCE: Final = 20
 MOST_ON_A_PAGE: Final = 100
 USUAL_PAGE: Final = 20
 
-_OURS: Final = re.compile(r"(?:resp|conv)_[0-9a-f]{32}")
-_ITEM_OF: Final = re.compile(r"[a-z]{2,4}_([0-9a-f]{32})i?[0-9]{4,8}")
 _PREFIXES: Final[Mapping[str, str]] = {
     "message": "msg",
     "reasoning": "rs",
@@ -66,17 +59,6 @@ class NewItems(msgspec.Struct):
 _NEW_CONVERSATION: Final = msgspec.json.Decoder(NewConversation)
 _CHANGE: Final = msgspec.json.Decoder(ConversationChange)
 _NEW_ITEMS: Final = msgspec.json.Decoder(NewItems)
-
-
-def is_ours(id: str) -> bool:
-    """Whether a response or conversation can only have been made here."""
-    return _OURS.fullmatch(id) is not None
-
-
-def response_of(item: str) -> str | None:
-    """Return the response whose item an id names, None for an id that tells of none."""
-    found = _ITEM_OF.fullmatch(item)
-    return None if found is None else f"resp_{found[1]}"
 
 
 def with_ids(items: Iterable[Raw], key: str) -> list[tuple[str, Raw]]:
