@@ -262,7 +262,7 @@ async def test_hosted_tools_are_listed_where_tools_are_told_in_words(
     script.play(whole("Sunny."))
     answer = await rig.ask(model="toolless", tools=[WEATHER, {"type": "hosted"}])
     assert answer.status == 200, answer.text
-    assert answer.headers["x-ignored-parameters"] == "tools"
+    assert answer.headers["x-ignored-parameters"] == "tools[hosted]"
     assert "tools" not in posts(rig)[0].json
 
 

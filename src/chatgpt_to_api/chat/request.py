@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -16,6 +17,9 @@ class Opaque(msgspec.Struct, frozen=True):
 
     dialect: str
     data: str
+
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.\-]{1,56}")
 
 
 class Vendor(msgspec.Struct, frozen=True):
@@ -264,3 +268,21 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     def named(self, parameter: str) -> str:
         """Return what the client calls a parameter."""
         return self.own_names.get(parameter, parameter)
+
+    def left_out(self, extras: Iterable[str]) -> Iterator[str]:
+        """Give what the client calls ``extras`` that go nowhere: of tools, each by its kind."""
+        for name in extras:
+            given = self.extras[name]
+            if name == "tools" and isinstance(given, list):
+                for kind in (kind for tool in given for kind in _kinds(tool)):
+                    yield f"tools[{kind}]" if _PLAIN.fullmatch(kind) else self.named(name)
+            else:
+                yield self.named(name)
+
+
+def _kinds(tool: Any) -> Iterable[str]:
+    """Return what a server's own tool is called: by its type, or as the one key it has."""
+    if not isinstance(tool, dict):
+        return ("",)
+    kind = tool.get("type")
+    return (kind,) if isinstance(kind, str) else tuple(tool)

@@ -100,7 +100,7 @@ def _is_plain(request: ChatRequest) -> bool:
 
 def untold(request: ChatRequest) -> tuple[str, ...]:
     """Return which parameters emulated tools leave out: what is not about functions."""
-    return tuple(name for name in request.extras if name in _UNTOLD)
+    return tuple(request.left_out(name for name in request.extras if name in _UNTOLD))
 
 
 def without(request: ChatRequest, needs: Iterable[Emulated]) -> ChatRequest:

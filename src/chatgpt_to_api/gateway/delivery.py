@@ -23,7 +23,7 @@ MOST_NOTED: Final = 32
 """Most names in ``x-ignored-parameters``."""
 
 # The names come from a caller's JSON: nothing else may reach a header.
-_HEADER_SAFE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_HEADER_SAFE: Final = re.compile(r"[A-Za-z0-9_.\[\]\-]{1,64}")
 
 _UNPRINTABLE: Final = re.compile(rb"[^ -~]")
 

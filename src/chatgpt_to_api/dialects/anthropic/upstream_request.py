@@ -65,7 +65,7 @@ def dropped(request: ChatRequest, model: str, longest: int | None) -> tuple[str,
     names = [request.named(name) for name in answering(request, model, longest).dropped]
     if request.dialect != DIALECT:
         names += ["prompt_cache_key"] if request.prompt_cache_key is not None else []
-        names += (request.named(name) for name in request.extras)
+        names += request.left_out(request.extras)
     return tuple(names)
 
 

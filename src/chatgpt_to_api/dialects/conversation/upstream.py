@@ -134,7 +134,7 @@ class ConversationUpstream:
             if getattr(request, name) is not None
         )
         if request.extras:
-            names += (name for name in request.extras if name not in names)
+            names += request.left_out(request.extras)
         return tuple(dict.fromkeys(map(request.named, names))) if names else ()
 
     def model(self, name: str) -> str:

@@ -68,7 +68,7 @@ def unheard(request: ChatRequest) -> tuple[str, ...]:
     names += _unsaid_in_schemas(request)
     if request.dialect != DIALECT:
         likely = _LIKELY if request.dialect in _CHAT else ()
-        names += (request.named(name) for name in request.extras if name not in likely)
+        names += request.left_out(name for name in request.extras if name not in likely)
     return tuple(dict.fromkeys(names))
 
 

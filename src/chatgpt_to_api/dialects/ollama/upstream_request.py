@@ -51,7 +51,7 @@ def ignored_names(request: ChatRequest) -> tuple[str, ...]:
     for place, message in enumerate(request.messages):
         for number, part in enumerate(message.parts):
             _check(part, f"messages[{place}].content[{number}]")
-    names = [n for n in request.extras if not _shares(request.dialect, n)]
+    names = list(request.left_out(n for n in request.extras if not _shares(request.dialect, n)))
     if request.parallel_tool_calls is False and request.tools:
         names.append("parallel_tool_calls")
     names += (n for n in ("user", "prompt_cache_key") if getattr(request, n) is not None)

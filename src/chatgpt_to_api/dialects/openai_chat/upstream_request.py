@@ -58,7 +58,7 @@ def fixed_sampling(request: ChatRequest) -> tuple[str, ...]:
 def foreign_names(request: ChatRequest) -> tuple[str, ...]:
     """Name, in the client's words, the given parameters that this dialect has no place for."""
     names = ["top_k"] if request.sampling.top_k is not None else []
-    names += (name for name in request.extras if not _shares(request.dialect, name))
+    names += request.left_out(n for n in request.extras if not _shares(request.dialect, n))
     return tuple(map(request.named, names))
 
 

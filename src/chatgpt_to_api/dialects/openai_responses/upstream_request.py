@@ -50,7 +50,7 @@ def ignored(request: ChatRequest) -> tuple[str, ...]:
         names += (n for n in _SAMPLING if getattr(sampling, n) is not None)
     if request.max_tokens is not None and request.max_tokens < LEAST_TOKENS:
         names.append("max_tokens")
-    names += (name for name, value in request.extras.items() if not _passes(request, name, value))
+    names += request.left_out(n for n, v in request.extras.items() if not _passes(request, n, v))
     return tuple(dict.fromkeys(map(request.named, names)))
 
 
