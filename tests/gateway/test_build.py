@@ -11,7 +11,8 @@ from chatgpt_to_api.config.upstream_settings import Able, UpstreamSettings
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.gateway.ability import able
-from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
+from chatgpt_to_api.gateway.build import build_routes
+from chatgpt_to_api.gateway.local_endpoint import LocalEndpoint
 from chatgpt_to_api.gateway.upstreams import Capability
 from chatgpt_to_api.transport.environment import ProxyRules
 

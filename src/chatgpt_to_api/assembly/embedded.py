@@ -8,7 +8,7 @@ from typing import Final
 
 from chatgpt_to_api.config.settings import EmbeddedModelSettings
 from chatgpt_to_api.errors import Unavailable
-from chatgpt_to_api.gateway.build import LocalEndpoint
+from chatgpt_to_api.gateway.local_endpoint import LocalEndpoint
 from chatgpt_to_api.local_model.errors import ModelUnavailable
 from chatgpt_to_api.local_model.fetch import fetch
 from chatgpt_to_api.local_model.runtime import RUNTIME_MISSING, runtime_available

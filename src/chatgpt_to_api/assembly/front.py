@@ -10,9 +10,10 @@ from starlette.routing import Route
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
 from chatgpt_to_api.dialects.anthropic import door as messages_door
-from chatgpt_to_api.dialects.anthropic.count import CountDoor
+from chatgpt_to_api.dialects.anthropic.count_door import CountDoor
 from chatgpt_to_api.dialects.conversation import door as conversation_door
 from chatgpt_to_api.dialects.gemini import count as gemini_count
+from chatgpt_to_api.dialects.gemini import count_door as gemini_count_door
 from chatgpt_to_api.dialects.gemini import door as gemini_door
 from chatgpt_to_api.dialects.ollama import door as ollama_door
 from chatgpt_to_api.dialects.ollama import embed_door as ollama_embed_door
@@ -114,7 +115,7 @@ def open_front(
     for path in conversation_door.CONVERSATION_PATHS:
         entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
     generate = DoorEntry(gemini_door.GenerateDoor(request_limits), gateway, key_in_query=True)
-    counts = gemini_count.CountDoor(request_limits)
+    counts = gemini_count_door.CountDoor(request_limits)
     of_models = {
         gemini_door.GENERATE: generate,
         gemini_door.STREAM: generate,

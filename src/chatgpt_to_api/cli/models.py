@@ -74,7 +74,8 @@ def _configured(configured: Settings) -> list[Model]:
 
 def configured_routes(configured: Settings) -> Routes:
     """Return the routes that the settings would make; their upstreams cannot be called."""
-    from chatgpt_to_api.gateway.build import LocalEndpoint, build_routes
+    from chatgpt_to_api.gateway.build import build_routes
+    from chatgpt_to_api.gateway.local_endpoint import LocalEndpoint
     from chatgpt_to_api.local_model.model_file import MODEL_NAME, VECTOR_SIZE
     from chatgpt_to_api.local_model.runtime import runtime_available
     from chatgpt_to_api.transport.environment import ProxyRules

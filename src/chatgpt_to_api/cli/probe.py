@@ -31,7 +31,7 @@ from chatgpt_to_api.dialects.ollama.server import OllamaServer
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.dialects.openai_responses.upstream import ResponsesUpstream
 from chatgpt_to_api.errors import UpstreamChallenge, UpstreamDenied
-from chatgpt_to_api.gateway.build import outbound_proxy
+from chatgpt_to_api.gateway.kinds.shared import outbound_proxy
 from chatgpt_to_api.transport.client import HttpClient
 from chatgpt_to_api.transport.environment import ProxyRules, is_loopback
 from chatgpt_to_api.transport.errors import TransportError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -19,7 +19,6 @@ from chatgpt_to_api.dialects.contract import (
     Upstream,
     VectorUpstream,
 )
-from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.endpoints import CHAT, EVERY
 from chatgpt_to_api.gateway.renewing import RenewingUpstream
@@ -27,6 +26,9 @@ from chatgpt_to_api.pool.contract import Granted, LeaseAsk, Lender
 from chatgpt_to_api.wire.http import Header, HttpRequest
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.secret import Access, Secret
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.dialects.openai_any.upstream import AnyUpstream
 
 Capability: TypeAlias = Emulated | Literal["images", "audio", "files"]
 """What a request may need of the upstream that answers it."""

@@ -9,7 +9,7 @@ import pytest
 
 from chatgpt_to_api.chat.request import Image
 from chatgpt_to_api.dialects.contract import LinksPictures
-from chatgpt_to_api.dialects.gemini.count import CountDoor
+from chatgpt_to_api.dialects.gemini.count_door import CountDoor
 from chatgpt_to_api.dialects.gemini.door import DOOR
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.wire.http import RequestHead
