@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from chatgpt_to_api.chat.needs import Needs
@@ -73,3 +76,37 @@ def test_freeform_tools_of_other_clients_are_functions_unless_the_server_is_know
     patch = Tool("apply_patch", freeform=True)
     request = ChatRequest(model="any", messages=(), tools=(patch,), dialect=dialect)
     assert candidate.upstream.lacks(request) == lacks
+
+
+BUILD = """
+import sys
+from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
+from chatgpt_to_api.gateway.build import build_routes
+from chatgpt_to_api.transport.environment import ProxyRules
+named = UpstreamSettings(kind=sys.argv[1], base_url="http://127.0.0.1:1/v1")
+build_routes(Settings(data_dir="/nowhere"), {"one": named}, None, ProxyRules())
+print(*(n for n in sys.modules if n.startswith("chatgpt_to_api.dialects.")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "dialects"),
+    [
+        ("conversation", {"conversation"}),
+        ("openai", {"openai", "openai_any", "openai_chat", "openai_embeddings"}),
+        ("openai-responses", {"openai", "openai_responses"}),
+        ("anthropic", {"anthropic"}),
+        ("gemini", {"gemini"}),
+        ("ollama", {"ollama"}),
+    ],
+)
+def test_a_kind_of_upstream_imports_its_own_dialect_only(kind: str, dialects: set[str]) -> None:
+    """And of that the backend side."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, kind], capture_output=True, text=True, check=True
+    )
+    beside = {"bodies", "contract", "faults", "open_calls", "problems"}
+    imported = [name.split(".")[2:] for name in done.stdout.split()]
+    assert {parts[0] for parts in imported} - beside == dialects
+    assert "door" not in {parts[-1] for parts in imported}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import Exchange
-from support.door_server import CHAT, EVENTS, door_server, get, post
+from support.door_server import CHAT, EVENTS, Handle, door_server, echo, get, post, until
 
 PAGE = "Origin: https://app.example"
 ASKED = "Access-Control-Request-Method: POST"
@@ -166,3 +169,60 @@ async def test_an_unknown_path_is_a_404_that_points_home() -> None:
         assert "\x1b" not in error["message"]
         assert len(error["message"]) < 300
         assert len(reply.headers["x-request-id"]) == 16
+
+
+async def test_a_door_is_made_by_its_first_request_while_others_are_served() -> None:
+    """Once for all who come meanwhile, and for a misspelled path that leads there too."""
+    wanted, may_go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    made = []
+
+    def make() -> Handle:
+        loop.call_soon_threadsafe(wanted.set)
+        assert may_go_on.wait(30)
+        made.append(threading.current_thread())
+        return echo
+
+    async with door_server(late={"/v1/late": make}) as server, asyncio.TaskGroup() as clients:
+        first = clients.create_task(server.ask(post(b"{1}", path="/v1/late")))
+        second = clients.create_task(server.ask(post(b"{2}", path="/v1/late/")))
+        astray = clients.create_task(server.ask(post(b"{3}", path="/v1/v1/late")))
+        await wanted.wait()
+        assert (await server.ask(post(b"{}"))).status == 200
+        may_go_on.set()
+        assert (await first).json["body"] == "{1}"
+        assert (await second).json["body"] == "{2}"
+        assert (await astray).status == 404
+        assert "/v1/late" in (await astray).json["message"]
+    assert len(made) == 1
+    assert made != [threading.main_thread()]
+
+
+async def test_a_client_that_leaves_while_its_door_is_made_harms_nobody() -> None:
+    """The door is there for the next."""
+    wanted, may_go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def make() -> Handle:
+        loop.call_soon_threadsafe(wanted.set)
+        assert may_go_on.wait(30)
+        return echo
+
+    async with door_server(late={"/v1/late": make}) as server:
+        wire = await server.connect()
+        wire.send(post(path="/v1/late"))
+        await wanted.wait()
+        wire.close()
+        await until(lambda: not server.state.connections)
+        may_go_on.set()
+        assert (await server.ask(post(path="/v1/late"))).status == 200
+
+
+async def test_a_late_door_checks_keys_like_any_other() -> None:
+    """From its first request on, in its own shape."""
+    async with door_server(late={"/v1/late": lambda: echo}, keys=["secret"]) as server:
+        for _ in range(2):
+            refused = await server.ask(post(path="/v1/late"))
+            assert (refused.status, refused.json["door"]) == (401, "missing_api_key")
+            key = "Authorization: Bearer secret"
+            assert (await server.ask(post(b"{}", key, path="/v1/late"))).status == 200

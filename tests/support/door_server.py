@@ -7,8 +7,10 @@ import contextlib
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -17,6 +19,7 @@ from chatgpt_to_api.dialects.contract import Asked, Door, ReplyEncoder, Stamp
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import Exchange
+from chatgpt_to_api.late import Late
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.app import build_asgi
 from chatgpt_to_api.server.doors import Bearer, DoorEntry, Doors
@@ -102,8 +105,12 @@ def make_front(
     caller_tokens: bool = False,
     bearer: Bearer = Bearer.KEY,
     routes: Callable[[Gatekeeper], Sequence[BaseRoute]] = lambda _: (),
+    late: Mapping[str, Callable[[], Handle]] = MappingProxyType({}),
 ) -> ServerFront:
-    """A front with one door at ``CHAT``, served by ``handle``."""
+    """A front with one door at ``CHAT``, served by ``handle``.
+
+    ``late`` are more doors, with what makes what serves them.
+    """
     gatekeeper = Gatekeeper(
         ClientKeys(keys),
         hosts=HostNames(hosts),
@@ -111,11 +118,20 @@ def make_front(
         caller_tokens=caller_tokens,
     )
     return ServerFront(
-        doors=Doors({CHAT: DoorEntry(PlainDoor(), Handler(handle), bearer)}),
+        doors=Doors(
+            {
+                CHAT: DoorEntry(PlainDoor(), Handler(handle), bearer),
+                **{path: Late(partial(_made, make, bearer)) for path, make in late.items()},
+            }
+        ),
         gatekeeper=gatekeeper,
         app=build_asgi(routes(gatekeeper)),
         limits=limits or Limits(),
     )
+
+
+def _made(make: Callable[[], Handle], bearer: Bearer) -> DoorEntry:
+    return DoorEntry(PlainDoor(), Handler(make()), bearer)
 
 
 class DoorServer:

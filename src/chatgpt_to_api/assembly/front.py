@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from chatgpt_to_api.assembly.doors import Dialects
 from chatgpt_to_api.assembly.ids import RandomIds
 from chatgpt_to_api.config.settings import Settings
-from chatgpt_to_api.dialects.anthropic import door as messages_door
-from chatgpt_to_api.dialects.anthropic.count_door import CountDoor
 from chatgpt_to_api.dialects.conversation import door as conversation_door
-from chatgpt_to_api.dialects.gemini import count as gemini_count
-from chatgpt_to_api.dialects.gemini import count_door as gemini_count_door
-from chatgpt_to_api.dialects.gemini import door as gemini_door
-from chatgpt_to_api.dialects.ollama import door as ollama_door
-from chatgpt_to_api.dialects.ollama import embed_door as ollama_embed_door
 from chatgpt_to_api.dialects.openai_any import door as any_door
-from chatgpt_to_api.dialects.openai_chat import door as chat_door
-from chatgpt_to_api.dialects.openai_completions import door as completions_door
-from chatgpt_to_api.dialects.openai_embeddings import door as embeddings_door
-from chatgpt_to_api.dialects.openai_responses import door as responses_door
 from chatgpt_to_api.gateway.aliases import Aliases
 from chatgpt_to_api.gateway.conversation_backend import ConversationBackend
 from chatgpt_to_api.gateway.conversations import Conversations
 from chatgpt_to_api.gateway.engine import Gateway
-from chatgpt_to_api.gateway.loading import LoadingFirst
 from chatgpt_to_api.gateway.passthrough import Passthrough
-from chatgpt_to_api.gateway.responses import Responses
-from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
-from chatgpt_to_api.gateway.token_counts import TokenCounts
 from chatgpt_to_api.gateway.unsaved import UnsavedConversations
+from chatgpt_to_api.late import Late
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.anthropic_lists import AnthropicLists
 from chatgpt_to_api.server.app import build_asgi, claimed
 from chatgpt_to_api.server.codex_lists import CodexLists
 from chatgpt_to_api.server.conversation_site import ConversationSite
-from chatgpt_to_api.server.doors import Bearer, Beyond, DoorEntry, Doors
+from chatgpt_to_api.server.doors import Bearer, Beyond, DoorEntry
 from chatgpt_to_api.server.front import ProveAdmin, ServerFront
 from chatgpt_to_api.server.gemini_site import GeminiSite
 from chatgpt_to_api.server.keys import ClientKeys
@@ -48,7 +36,10 @@ from chatgpt_to_api.server.responses_site import ResponsesSite
 from chatgpt_to_api.server.site import OtherLists, Overview, Site
 from chatgpt_to_api.store.conversations import StoredConversations
 from chatgpt_to_api.store.database import Store
-from chatgpt_to_api.wire.limits import RequestLimits
+from chatgpt_to_api.store.responses import StoredResponses
+
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
 
 
 def open_front(
@@ -56,7 +47,7 @@ def open_front(
     *,
     gateway: Gateway,
     store: Store,
-    responses: Responses,
+    responses: StoredResponses,
     keys: ClientKeys,
     origins: AllowedOrigins,
     overview: Overview,
@@ -83,44 +74,13 @@ def open_front(
         owner_digest=store.cipher.digest,
         max_body=server.max_body,
     )
-    answering = ResponsesBackend(
-        gateway,
-        responses,
-        owner_digest=store.cipher.digest,
-        max_body=server.max_body,
-    )
+    answering = Late(lambda: _answering(settings, gateway, store, responses))
     bearer = Bearer.IDENTITY
     if server.allow_anonymous_conversation:
         bearer = Bearer.IDENTITY_OR_NOBODY
-    most = settings.limits
-    request_limits = RequestLimits(most.max_messages, most.max_tools, most.max_depth)
-    count_door = CountDoor(request_limits)
-    entries = {
-        "/v1/chat/completions": DoorEntry(chat_door.ChatDoor(request_limits), gateway),
-        "/v1/completions": DoorEntry(completions_door.DOOR, gateway),
-        "/v1/embeddings": DoorEntry(embeddings_door.DOOR, gateway),
-        "/v1/responses": DoorEntry(responses_door.ResponsesDoor(request_limits), answering),
-        "/v1/messages": DoorEntry(
-            messages_door.MessagesDoor(request_limits), gateway, id_field=b"request-id"
-        ),
-        "/v1/messages/count_tokens": DoorEntry(
-            count_door, TokenCounts(gateway, count_door), id_field=b"request-id"
-        ),
-    }
-    ollama = LoadingFirst(gateway, max_body=server.max_body)
-    entries["/api/chat"] = DoorEntry(ollama_door.OllamaChatDoor(request_limits), ollama)
-    entries["/api/generate"] = DoorEntry(ollama_door.OllamaGenerateDoor(request_limits), ollama)
-    entries["/api/embed"] = DoorEntry(ollama_embed_door.EMBED_DOOR, gateway)
-    entries["/api/embeddings"] = DoorEntry(ollama_embed_door.OLDER_DOOR, gateway)
-    for path in conversation_door.CONVERSATION_PATHS:
-        entries[path] = DoorEntry(conversation_door.DOOR, backend, bearer)
-    generate = DoorEntry(gemini_door.GenerateDoor(request_limits), gateway, key_in_query=True)
-    counts = gemini_count_door.CountDoor(request_limits)
-    of_models = {
-        gemini_door.GENERATE: generate,
-        gemini_door.STREAM: generate,
-        gemini_count.METHOD: DoorEntry(counts, TokenCounts(gateway, counts), key_in_query=True),
-    }
+    doors = Dialects(settings, gateway, answering).doors(
+        DoorEntry(conversation_door.DOOR, backend, bearer)
+    )
     aliases = Aliases(server.model_aliases)
     of_gemini = GeminiSite(overview, gatekeeper)
     others: list[OtherLists] = [
@@ -137,12 +97,12 @@ def open_front(
     has_program, is_of_responses = claimed(programs), claimed(of_responses)
 
     def goes_beyond(path: str) -> bool:
-        if is_of_responses(path) and answering.relays(path):
+        if is_of_responses(path) and _is_an_upstreams(gateway, path):
             return True
         return path.startswith("/v1/") and not has_program(path)
 
     return ServerFront(
-        doors=Doors(entries, dict.fromkeys(gemini_door.PREFIXES, of_models)),
+        doors=doors,
         gatekeeper=gatekeeper,
         app=build_asgi(programs),
         beyond=Beyond(
@@ -153,6 +113,30 @@ def open_front(
         limits=Limits(body=server.max_body),
         prove_admin=prove_admin,
     )
+
+
+def _answering(
+    settings: Settings, gateway: Gateway, store: Store, stored: StoredResponses
+) -> ResponsesBackend:
+    from chatgpt_to_api.gateway.responses import Responses
+    from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
+
+    return ResponsesBackend(
+        gateway,
+        Responses(stored, wall=time.time, new_key=lambda: RandomIds().uuid4().replace("-", "")),
+        owner_digest=store.cipher.digest,
+        max_body=settings.server.max_body,
+    )
+
+
+def _is_an_upstreams(gateway: Gateway, path: str) -> bool:
+    """Whether a path of responses is for an upstream that has the API itself, by what it names."""
+    from chatgpt_to_api.dialects.openai_responses.own_ids import is_ours
+
+    _, _, endpoint, *rest = path.rstrip("/").split("/")
+    if rest and is_ours(rest[0]):
+        return False
+    return gateway.routes.endpoints.offered(endpoint)
 
 
 def _description() -> object:

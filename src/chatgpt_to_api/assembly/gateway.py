@@ -30,9 +30,9 @@ from chatgpt_to_api.config.sources import CONFIG_NAME
 from chatgpt_to_api.config.upstream_settings import KEYED
 from chatgpt_to_api.config.watched import Watcher
 from chatgpt_to_api.gateway.engine import Gateway
+from chatgpt_to_api.gateway.expiry import forget_expired
 from chatgpt_to_api.gateway.explain import Explanation, explain
 from chatgpt_to_api.gateway.renewing import Renewer
-from chatgpt_to_api.gateway.responses import Responses
 from chatgpt_to_api.gateway.routes import Routes
 from chatgpt_to_api.pool.pool import Pool
 from chatgpt_to_api.server.front import ServerFront
@@ -98,11 +98,7 @@ class Assembly:
             born=int(time.time()),
         )
         self.states = StateWriter(CredentialStates(store))
-        self.responses = Responses(
-            StoredResponses(store, settings.responses),
-            wall=time.time,
-            new_key=lambda: RandomIds().uuid4().replace("-", ""),
-        )
+        self.responses = StoredResponses(store, settings.responses)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take_up(self, loaded: Loaded, read_again: Callable[[], Loaded]) -> Override:
@@ -214,7 +210,7 @@ class Assembly:
         """Begin what runs beside the requests."""
         self._run(self.watcher.run())
         self._run(self.overview.keep_fresh())
-        self._run(self.responses.prune())
+        self._run(forget_expired(self.responses, time.time))
         self.states.start()
 
     def reload_soon(self) -> None:

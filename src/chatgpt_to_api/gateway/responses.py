@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import structlog
 from msgspec import Raw
 
 from chatgpt_to_api.dialects.openai_responses import kept as shown
@@ -21,13 +20,7 @@ from chatgpt_to_api.dialects.openai_responses.door_items import item_not_found
 from chatgpt_to_api.dialects.openai_responses.messages import AnyItem
 from chatgpt_to_api.dialects.openai_responses.own_ids import response_of
 from chatgpt_to_api.errors import Conflict, InvalidRequest
-from chatgpt_to_api.store.errors import StoreUnavailable
 from chatgpt_to_api.store.responses import Item, KeptResponse, StoredResponses
-
-log = structlog.get_logger(__name__)
-
-PRUNE_EVERY: Final = 600.0
-"""How often what has expired is looked for, seconds."""
 
 _ANY_ITEM: Final = msgspec.json.Decoder(AnyItem)
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -224,10 +217,11 @@ class Responses:
             items = before.items[: len(before.items) - len(kept.output)]
         return shown.page_shown(items, query, include)
 
-    async def drop(self, owner: str, id: str) -> None:
+    async def drop(self, owner: str, id: str) -> Any:
         """Forget a response. Raises NotFound."""
         if not await self._stored.drop(owner, id):
             raise shown.response_not_found(id)
+        return shown.deleted(id, "response")
 
     async def cancel(self, owner: str, id: str) -> None:
         """Say that a response can no longer be cancelled: none is written in the background."""
@@ -306,17 +300,3 @@ class Responses:
         if items is None:
             raise shown.conversation_not_found(id)
         return items
-
-    # -- expiry ------------------------------------------------------------------------------
-
-    async def prune(self, every: float = PRUNE_EVERY) -> None:
-        """Forget what has expired, now and again, until cancelled."""
-        while True:
-            try:
-                removed = await self._stored.prune(self._wall())
-            except StoreUnavailable as error:
-                log.warning("expired responses not removed", reason=error.text)
-            else:
-                if removed:
-                    log.info("expired responses removed", threads=removed)
-            await asyncio.sleep(every)

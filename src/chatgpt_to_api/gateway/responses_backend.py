@@ -51,13 +51,6 @@ class ResponsesBackend:
         """Whose responses a caller's are; without client keys all callers are one."""
         return self._owner_digest(f"responses of {caller.id}")
 
-    def relays(self, path: str) -> bool:
-        """Whether a path is for an upstream that has the API itself, by what it names."""
-        _, _, endpoint, *rest = path.rstrip("/").split("/")
-        if rest and is_ours(rest[0]):
-            return False
-        return self._gateway.routes.endpoints.offered(endpoint)
-
     async def serve(self, exchange: Exchange, door: Door, caller: Caller) -> None:
         """Answer one request. Every error is rendered by the door."""
         try:

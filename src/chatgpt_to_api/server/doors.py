@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from chatgpt_to_api.dialects.contract import Door
 from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.gateway.exchange import Exchange
+from chatgpt_to_api.late import Late
 
 
 class Serving(Protocol):
@@ -53,6 +54,10 @@ class DoorEntry(msgspec.Struct, frozen=True):
     id_field: bytes = b""
 
 
+Place: TypeAlias = DoorEntry | Late[DoorEntry]
+"""A door, or one that is made when the first request comes to it."""
+
+
 class Beyond(msgspec.Struct, frozen=True):
     """What answers at the paths that have neither door nor program of their own.
 
@@ -73,8 +78,8 @@ class Doors:
 
     def __init__(
         self,
-        entries: Mapping[str, DoorEntry],
-        methods: Mapping[str, Mapping[str, DoorEntry]] = MappingProxyType({}),
+        entries: Mapping[str, Place],
+        methods: Mapping[str, Mapping[str, Place]] = MappingProxyType({}),
     ) -> None:
         self._entries = {path.encode(): entry for path, entry in entries.items()}
         self._methods = tuple(methods.items())
@@ -85,18 +90,18 @@ class Doors:
         self.targets = {path.encode(): (path, b"") for path in entries}
         """Those targets, taken apart into path and query."""
 
-    def find(self, path: str) -> DoorEntry | None:
+    def find(self, path: str) -> Place | None:
         """Return the door at a decoded path, however it was spelled."""
         entry = self._entries.get((path.rstrip("/") or "/").encode())
         return entry if entry is not None or ":" not in path else self._of_method(path)
 
-    def _of_method(self, path: str) -> DoorEntry | None:
+    def _of_method(self, path: str) -> Place | None:
         for prefix, methods in self._methods:
             if path.startswith(prefix):
                 return methods.get(path.rstrip("/").rpartition(":")[2])
         return None
 
-    def kin(self, path: str) -> DoorEntry | None:
+    def kin(self, path: str) -> Place | None:
         """Return the first door below the same first segment: its errors are read there."""
         segment = _first_segment(path)
         for own, entry in self._entries.items():

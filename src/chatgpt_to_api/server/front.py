@@ -10,6 +10,7 @@ from msgspec import structs
 
 from chatgpt_to_api.errors import Forbidden, GatewayError, MethodNotAllowed, NotFound
 from chatgpt_to_api.gateway.caller import Caller
+from chatgpt_to_api.late import Late
 from chatgpt_to_api.server.access import Gatekeeper, with_key_of_query
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
 from chatgpt_to_api.server.astray import advice, meant
@@ -77,7 +78,13 @@ class ServerFront:
     def _consider(self, exchange: HttpExchange) -> Awaitable[None]:
         """Answer a request whose head is seen for the first time."""
         fields = exchange.fields
-        entry = self._doors.direct(exchange.target) or self._doors.find(exchange.head.path)
+        place = self._doors.direct(exchange.target) or self._doors.find(exchange.head.path)
+        if isinstance(place, Late):
+            if place.made is None:
+                return self._once_made(exchange, place)
+            entry: DoorEntry | None = place.made
+        else:
+            entry = place
         if b"origin" in fields and (entry or self._doors.is_api(exchange.head.path)):
             exchange.extra = self._cors.lines(fields[b"origin"], fields.get(b"host"))
         if entry is not None and entry.id_field:
@@ -102,6 +109,11 @@ class ServerFront:
         if exchange.twin is not None and b"origin" not in fields:
             exchange.twin.admission = Admission(entry, caller, self._gatekeeper.keys.epoch)
         return entry.serving.serve(exchange, entry.door, caller)
+
+    async def _once_made(self, exchange: HttpExchange, place: Late[DoorEntry]) -> None:
+        """Answer the first request that wants a dialect, once that is imported."""
+        await place.get()
+        await self._consider(exchange)
 
     async def _for_admin(
         self, exchange: HttpExchange, entry: DoorEntry, caller: Caller, prove: ProveAdmin
@@ -139,7 +151,10 @@ class ServerFront:
 
     def _astray(self, exchange: HttpExchange, path: str, right: str) -> Awaitable[None]:
         """Tell a client, as the API it speaks does, that it has a wrong base URL."""
-        entry = self._doors.find(right) or self._doors.kin(right)
+        place = self._doors.find(right) or self._doors.kin(right)
+        if isinstance(place, Late) and place.made is None:
+            return self._once_made(exchange, place)
+        entry = place.made if isinstance(place, Late) else place
         if entry is not None:
             exchange.failure = entry.door.failure
             if entry.id_field:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from chatgpt_to_api.dialects.ollama import pages
-from chatgpt_to_api.dialects.ollama.door import CHAT_DOOR
+from chatgpt_to_api.dialects.ollama.errors import error_reply
 from chatgpt_to_api.errors import Forbidden
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.shaped_routes import Handler, Shape, whole_body
@@ -24,9 +24,7 @@ MAX_BODY: Final = 64 * 1024
 """Longest body of these endpoints, bytes: a name."""
 
 _HEADERS: Final = ((b"content-type", b"application/json; charset=utf-8"),)
-_SHAPE: Final = Shape(
-    lambda page: HttpReply(200, _HEADERS, msgspec.json.encode(page)), CHAT_DOOR.failure
-)
+_SHAPE: Final = Shape(lambda page: HttpReply(200, _HEADERS, msgspec.json.encode(page)), error_reply)
 _MANAGED: Final = {
     "/api/pull": "POST",
     "/api/push": "POST",

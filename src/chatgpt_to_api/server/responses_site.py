@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from chatgpt_to_api.dialects.openai_responses.kept import deleted
 from chatgpt_to_api.errors import InvalidRequest, MethodNotAllowed
-from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
+from chatgpt_to_api.late import Late
 from chatgpt_to_api.server.access import Gatekeeper
 from chatgpt_to_api.server.problem import problem
 from chatgpt_to_api.server.shaped_routes import whole_body
 from chatgpt_to_api.server.site import admitted
 
+if TYPE_CHECKING:
+    from chatgpt_to_api.gateway.responses import Responses
+    from chatgpt_to_api.gateway.responses_backend import ResponsesBackend
+
 PREFIXES: Final = ("/v1/responses/", "/v1/conversations/")
 """What stands below these, and at the second itself."""
 
-Handler: TypeAlias = Callable[[Request, str], Awaitable[Any]]
+Handler: TypeAlias = "Callable[[Responses, Request, str], Awaitable[Any]]"
 
 
 class ResponsesSite:
-    """The routes, as methods; each gets the request and whose responses it may see."""
+    """The routes, as methods; each gets what is kept, the request and whose it may see."""
 
-    def __init__(self, backend: ResponsesBackend, gatekeeper: Gatekeeper, *, max_body: int) -> None:
+    def __init__(
+        self, backend: Late[ResponsesBackend], gatekeeper: Gatekeeper, *, max_body: int
+    ) -> None:
         self._backend = backend
-        self._kept = backend.responses
         self._gatekeeper = gatekeeper
         self._max_body = max_body
 
@@ -50,7 +54,7 @@ class ResponsesSite:
         }
         return [self._route(path, handlers) for path, handlers in table.items()]
 
-    async def response(self, request: Request, owner: str) -> Any:
+    async def response(self, kept: Responses, request: Request, owner: str) -> Any:
         """Show a response."""
         if request.query_params.get("stream") == "true":
             raise InvalidRequest(
@@ -58,58 +62,53 @@ class ResponsesSite:
                 param="stream",
                 code="unsupported_parameter",
             )
-        return await self._kept.response(owner, _id(request), _include(request))
+        return await kept.response(owner, _id(request), _include(request))
 
-    async def drop(self, request: Request, owner: str) -> Any:
+    async def drop(self, kept: Responses, request: Request, owner: str) -> Any:
         """Forget a response."""
-        await self._kept.drop(owner, _id(request))
-        return deleted(_id(request), "response")
+        return await kept.drop(owner, _id(request))
 
-    async def input_items(self, request: Request, owner: str) -> Any:
+    async def input_items(self, kept: Responses, request: Request, owner: str) -> Any:
         """List what a response was asked with."""
-        return await self._kept.input_items(
-            owner, _id(request), request.query_params, _include(request)
-        )
+        return await kept.input_items(owner, _id(request), request.query_params, _include(request))
 
-    async def cancel(self, request: Request, owner: str) -> Any:
+    async def cancel(self, kept: Responses, request: Request, owner: str) -> Any:
         """Cancel a response, which is always too late."""
-        await self._kept.cancel(owner, _id(request))
+        await kept.cancel(owner, _id(request))
 
-    async def begin(self, request: Request, owner: str) -> Any:
+    async def begin(self, kept: Responses, request: Request, owner: str) -> Any:
         """Make a conversation."""
-        return await self._kept.begin(owner, await self._body(request))
+        return await kept.begin(owner, await self._body(request))
 
-    async def conversation(self, request: Request, owner: str) -> Any:
+    async def conversation(self, kept: Responses, request: Request, owner: str) -> Any:
         """Show a conversation."""
-        return await self._kept.conversation(owner, _id(request))
+        return await kept.conversation(owner, _id(request))
 
-    async def note(self, request: Request, owner: str) -> Any:
+    async def note(self, kept: Responses, request: Request, owner: str) -> Any:
         """Replace what is noted on a conversation."""
-        return await self._kept.note(owner, _id(request), await self._body(request))
+        return await kept.note(owner, _id(request), await self._body(request))
 
-    async def end(self, request: Request, owner: str) -> Any:
+    async def end(self, kept: Responses, request: Request, owner: str) -> Any:
         """Forget a conversation."""
-        return await self._kept.end(owner, _id(request))
+        return await kept.end(owner, _id(request))
 
-    async def items(self, request: Request, owner: str) -> Any:
+    async def items(self, kept: Responses, request: Request, owner: str) -> Any:
         """List a conversation's items."""
-        return await self._kept.items(owner, _id(request), request.query_params, _include(request))
+        return await kept.items(owner, _id(request), request.query_params, _include(request))
 
-    async def add_items(self, request: Request, owner: str) -> Any:
+    async def add_items(self, kept: Responses, request: Request, owner: str) -> Any:
         """Add items to a conversation."""
-        return await self._kept.add_items(
+        return await kept.add_items(
             owner, _id(request), await self._body(request), _include(request)
         )
 
-    async def item(self, request: Request, owner: str) -> Any:
+    async def item(self, kept: Responses, request: Request, owner: str) -> Any:
         """Show an item of a conversation."""
-        return await self._kept.item(
-            owner, _id(request), request.path_params["item"], _include(request)
-        )
+        return await kept.item(owner, _id(request), request.path_params["item"], _include(request))
 
-    async def drop_item(self, request: Request, owner: str) -> Any:
+    async def drop_item(self, kept: Responses, request: Request, owner: str) -> Any:
         """Take an item out of a conversation."""
-        return await self._kept.drop_item(owner, _id(request), request.path_params["item"])
+        return await kept.drop_item(owner, _id(request), request.path_params["item"])
 
     def _route(self, path: str, handlers: Mapping[str, Handler]) -> Route:
         methods = [*handlers, *(["HEAD"] if "GET" in handlers else ())]
@@ -126,7 +125,8 @@ class ResponsesSite:
                 headers = {n.decode(): v.decode("latin-1") for n, v in refused.headers}
                 return Response(refused.body, refused.status, {**headers, "allow": shown})
             try:
-                answer = await handler(request, self._backend.owner_of(caller))
+                backend = await self._backend.get()
+                answer = await handler(backend.responses, request, backend.owner_of(caller))
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody is left to read it
             # All of it is somebody's own.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Raw
@@ -14,11 +13,12 @@ from chatgpt_to_api.chat.needs import Feature, Needs
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.bodies import decode_body, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
-from chatgpt_to_api.dialects.gemini.door_reply import Framing, GenerateReplyEncoder
+from chatgpt_to_api.dialects.gemini.door_reply import GenerateReplyEncoder
 from chatgpt_to_api.dialects.gemini.door_request import canonical, config_of
 from chatgpt_to_api.dialects.gemini.error_reply import error_reply
 from chatgpt_to_api.dialects.gemini.messages import DIALECT, GenerateContentRequest
 from chatgpt_to_api.dialects.gemini.needs import may_need, needs_of, roles_and_texts
+from chatgpt_to_api.dialects.gemini.paths import STREAM, place_of
 from chatgpt_to_api.dialects.gemini.pictures import linked_pictures, with_pictures
 from chatgpt_to_api.dialects.gemini.spelling import spelled
 from chatgpt_to_api.dialects.problems import check_depth, invalid, too_many
@@ -26,34 +26,10 @@ from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 from chatgpt_to_api.wire.limits import RequestLimits
 
-GENERATE: Final = "generateContent"
-STREAM: Final = "streamGenerateContent"
-PREFIXES: Final = ("/v1beta/models/", "/v1/models/")
-"""What stands before the model's name in the paths of this door."""
-
 _EXAMPLE: Final = '{"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}'
 _SESSION_HEADERS: Final = (b"x-session-id", b"session-id")
 _REQUEST: Final = msgspec.json.Decoder(GenerateContentRequest)
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-
-
-class Place(msgspec.Struct, frozen=True):
-    """What a path and query say: model, method, and how a stream is to be written."""
-
-    model: str
-    method: str
-    framing: Framing
-
-
-def place_of(head: RequestHead) -> Place:
-    """Read the path ``…/models/{model}:{method}``; the model's name may hold slashes and colons."""
-    name, _, method = head.path.rstrip("/").rpartition(":")
-    for prefix in PREFIXES:
-        if name.startswith(prefix):
-            name = name[len(prefix) :]
-            break
-    alt = parse_qs(head.query.decode("latin-1")).get("alt", ["json"])[-1]
-    return Place(name, method, "sse" if alt == "sse" else "array")
 
 
 class GenerateAsked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
@@ -33,12 +33,10 @@ from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Stamp
 from chatgpt_to_api.dialects.gemini.error_reply import error_object
 from chatgpt_to_api.dialects.gemini.messages import DIALECT
+from chatgpt_to_api.dialects.gemini.paths import Framing
 from chatgpt_to_api.dialects.gemini.usage import usage_metadata
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import Headers, HttpReply
-
-Framing: TypeAlias = Literal["sse", "array"]
-"""How a stream is written: as events, or as the items of one JSON array."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _JSON: Final = ((b"content-type", b"application/json; charset=UTF-8"),)

@@ -6,10 +6,10 @@ import msgspec
 
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.contract import Ids, ListedModel, UpstreamFault, WholeFacts
-from chatgpt_to_api.dialects.gemini.door import GENERATE, STREAM, place_of
 from chatgpt_to_api.dialects.gemini.faults import fault_of_reply
 from chatgpt_to_api.dialects.gemini.messages import DIALECT
 from chatgpt_to_api.dialects.gemini.model_list import LONGEST_PAGE, read_models
+from chatgpt_to_api.dialects.gemini.paths import GENERATE, STREAM, place_of
 from chatgpt_to_api.dialects.gemini.scanner import GenerateScanner, read_whole
 from chatgpt_to_api.dialects.gemini.server import GeminiServer
 from chatgpt_to_api.dialects.gemini.upstream_reply import GenerateReplyDecoder
