@@ -6,6 +6,10 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+
+# Where it is set, each of the suite's hundreds of processes compiles the whole product for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --require-hashes
 
