@@ -81,6 +81,12 @@ def streams(draw: st.DrawFn) -> bytes:
 @settings(max_examples=600)
 @given(stream=streams())
 @example(stream=V1 + op(message("a"), p="", o="add", c=0) + op(5, p=TEXT_PATH, o="truncate") + DONE)
+@example(  # a snapshot says nothing of the document that an operation goes on with
+    stream=op(message(), p="", o="add", c=0)
+    + event(message(metadata={"model_slug": "gpt-5"}))
+    + V1_END
+    + DONE
+)
 def test_types_change_nothing_of_the_meaning(stream: bytes) -> None:
     """What is read by types, and what is read as a tree of values, says the same."""
     assert decode(stream).outline == decode(stream, exact_road_only=True).outline

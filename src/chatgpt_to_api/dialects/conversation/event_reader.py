@@ -221,7 +221,7 @@ class EventReader:
 
     def _snapshot(self, event: dict[str, Any], message: dict[str, Any], raw: bytes | None) -> None:
         """A v0 event: a message as it stands now."""
-        self._lane = None
+        self._lane = self._writing = None  # it says nothing of the documents
         if self._foreign(event.get("conversation_id")):
             return
         complaint = _complaint(event)
@@ -240,7 +240,7 @@ class EventReader:
         flags = shown.flags if shown is not None else None
         if shown is None or flags is None:
             return False
-        self._glimpse = self._lane = None
+        self._glimpse = self._lane = self._writing = None
         if not self._foreign(shown.conversation_id):
             answer = self._turn.see(flags.id, flags, shown.text)
             if answer is not None and raw is not None and flags.status != FINISHED:
