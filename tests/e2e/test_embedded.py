@@ -108,6 +108,7 @@ def test_a_call_that_must_be_made_is_made_or_missed_aloud(
         stop=["."],
         temperature=0,
         stream=stream,
+        timeout=300,  # it is asked twice, and writes a sentence each time
     )
     if answer.headers["content-type"].startswith("text/event-stream"):  # it took a while
         [told] = events_of(answer)

@@ -110,10 +110,11 @@ class GatewayProcess:
 
     def ask(self, content: str = "hello", model: str = "gpt-3.5-turbo", **more: Any) -> Answer:
         """Ask one question at the chat completions door, as the guide's curl does."""
-        headers = more.pop("headers", None)
+        headers, timeout = more.pop("headers", None), more.pop("timeout", 60)
         messages = more.pop("messages", [{"role": "user", "content": content}])
         body = json.dumps({"model": model, "messages": messages, **more}, ensure_ascii=False)
-        return self.fetch("/v1/chat/completions", method="POST", body=body, headers=headers)
+        path = "/v1/chat/completions"
+        return self.fetch(path, method="POST", body=body, headers=headers, timeout=timeout)
 
     def admin(self, method: str, path: str, body: Any = None) -> Answer:
         data = None if body is None else body if isinstance(body, str) else json.dumps(body)
