@@ -31,12 +31,14 @@ class Vendor:
 
     A prompt that says "answer with status 429" gets that status; with "once" only the first time,
     and with "in 2 s" a ``Retry-After``. "cut the stream" breaks the reply off after its first
-    words, "fail midway" sends an error in it, "stop halfway for ever" nothing more until the client
-    leaves, and "say nothing for ever" nothing at all.
+    words, "fail midway" sends an error in it (with "when released" not before another prompt has
+    said "release"), "stop halfway for ever" nothing more until the client leaves, and "say nothing
+    for ever" nothing at all.
     """
 
     def __init__(self) -> None:
         self._failed_once: set[str] = set()
+        self._held: list[asyncio.Event] = []
 
     def __call__(self, seen: Seen) -> Play:
         try:
@@ -65,15 +67,19 @@ class Vendor:
         prompt = prompt_of(body)
         self._fail_on_demand(prompt)
         said = answers(body)
+        if prompt == "release":
+            for held in self._held:
+                held.set()
         if "say nothing for ever" in prompt:
             return Play(gate=asyncio.Event())
         if not body.get("stream"):
             return json_play(completion(body, said))
         events = sse(chunks(body, said))
+        half = len(events) // 2
         if "cut the stream" in prompt:
-            return Play(pieces=events[: len(events) // 2], end="close")
+            return Play(pieces=events[:half], end="close")
         if "stop halfway for ever" in prompt:
-            return Play(pieces=events[: len(events) // 2], end="hang")
+            return Play(pieces=events[:half], end="hang")
         if "fail midway" in prompt:
             error = {
                 "message": STATUSES[500][0],
@@ -82,7 +88,11 @@ class Vendor:
                 "code": None,
             }
             failed = b"data: %b\n\n" % json.dumps({"error": error}).encode()
-            return Play(pieces=[*events[: len(events) // 2], failed])
+            gates = {}
+            if "when released" in prompt:
+                gates[half] = asyncio.Event()
+                self._held.append(gates[half])
+            return Play(pieces=[*events[:half], failed], gates=gates)
         return Play(pieces=events)
 
     def _fail_on_demand(self, prompt: str) -> None:
