@@ -309,6 +309,8 @@ def test_a_field_of_another_kind_is_refused(read: Read, config: Config) -> None:
         ("[upstreams.x]\n", f"upstreams.x.kind (in {{}}): expected {EVERY_KIND}; it is missing"),
         ("[upstreams.x]\nkind = 'ftp'", f"upstreams.x.kind (in {{}}): expected {EVERY_KIND}; "
          "got 'ftp'"),
+        ("[upstreams.x]\nkind = 'gemni'", f"upstreams.x.kind (in {{}}): expected {EVERY_KIND}; "
+         "got 'gemni'; did you mean gemini?"),
         ("[upstreams.x]\nkind = 'openai'", "upstreams.x.base_url (in {}): expected a URL; it is "
          "missing"),
         ("[upstreams.'a b']\nkind = 'local'", "upstreams.'a b' (in {}): expected a name of "

@@ -362,3 +362,21 @@ async def test_a_foreign_page_is_refused_and_reads_nothing(rig: Rig, origin: str
     for answer in (preflight, simple):
         assert "access-control-allow-origin" not in answer.headers
     assert rig.backend.seen == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/api/nothing", "/v1beta/nothing", "/v1beta/tunedModels"])
+async def test_an_unknown_path_is_told_as_the_api_it_is_below_tells_it(
+    rig: Rig, method: str, path: str
+) -> None:
+    """Clients of Ollama and Gemini read no error of OpenAI's."""
+    raw = await talk(
+        rig, f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()
+    )
+    top, _, body = raw.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 404 ")
+    error = json.loads(body)["error"]
+    if path.startswith("/v1beta/"):
+        assert (error["code"], error["status"]) == (404, "NOT_FOUND")
+        error = error["message"]
+    assert f"There is nothing at '{path}'" in error

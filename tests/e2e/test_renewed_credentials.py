@@ -167,6 +167,21 @@ async def test_refresh_tokens_can_be_given_at_run_time(data: Path) -> None:
     assert sorted(tokens.asked) == ["rt-0", "rt-mine"]
 
 
+async def test_a_token_server_that_is_gone_is_no_rate_limit(data: Path) -> None:
+    """A 503 that names the setting, at once and while the credential rests."""
+    async with vendor(data, TokenServer()) as (_, backend):
+        config = CONFIG.format(base=backend.url("/v1"), token="http://127.0.0.1:9/oauth/token")
+        (data / "config.toml").write_text(config)
+        with gateway_process(data) as gateway:
+            rig = Rig(gateway, backend)
+            for _ in range(2):
+                answer = await rig.ask(model="m")
+                assert answer.status == 503, answer.text
+                assert "token_url" in answer.json["error"]["message"]
+                assert "cannot be reached" in answer.json["error"]["message"]
+                assert int(answer.headers["retry-after"]) > 0
+
+
 def test_refresh_tokens_take_a_token_url(data: Path) -> None:
     """Without one nothing could be got with them: the start says so, and not the token."""
     data.mkdir()

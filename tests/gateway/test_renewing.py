@@ -203,7 +203,7 @@ async def test_what_was_given_is_stored_before_it_is_used(tmp_path: Path) -> Non
     server = TokenServer()
     async with scripted_backend(server) as backend, rig(tmp_path / "d", backend) as one:
         one.store.full = True
-        with pytest.raises(RateLimited):
+        with pytest.raises(Unavailable):
             await one.token()
         assert server.asked == []
         one.store.full = False
@@ -214,7 +214,7 @@ async def test_what_was_given_is_stored_before_it_is_used(tmp_path: Path) -> Non
             return server(seen)  # type: ignore[arg-type]
 
         backend._script = full_now
-        with pytest.raises(RateLimited):
+        with pytest.raises(Unavailable):
             await one.token()
         assert one.state[0] == "cooling"
         assert "cannot be stored" in one.state[1]
@@ -243,7 +243,7 @@ async def test_trouble_of_the_token_server_is_a_cool_down(tmp_path: Path) -> Non
     server = TokenServer()
     server.plays = [json_play({"error": "slow_down"}, 503, **{"Retry-After": "7"})]
     async with scripted_backend(server) as backend, rig(tmp_path / "d", backend) as one:
-        with pytest.raises(RateLimited) as caught:
+        with pytest.raises(Unavailable) as caught:
             async with one.lease(wait=2):
                 pass
         assert caught.value.retry_after == 7
@@ -257,8 +257,11 @@ async def test_a_server_that_cannot_be_reached_is_a_cool_down(tmp_path: Path) ->
     server = TokenServer()
     async with scripted_backend(server) as backend:
         async with rig(tmp_path / "d", backend, url="http://127.0.0.1:9/token") as one:
-            with pytest.raises(RateLimited):
-                await one.token()
+            for _ in range(2):  # then it rests, which is the same trouble
+                with pytest.raises(Unavailable) as caught:
+                    await one.token()
+                assert "token_url" in caught.value.text
+                assert "cannot be reached" in caught.value.text
             assert one.state[0] == "cooling"
         async with rig(tmp_path / "d", backend) as one:
             assert await one.token() == "at-1"
@@ -369,4 +372,21 @@ async def test_other_faults_are_the_pools_to_bear(tmp_path: Path) -> None:
                 )
             )
         assert one.state[0] == "cooling"
+    assert server.asked == ["rt-0"]
+
+
+async def test_a_credential_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """What is known of it in memory goes with it; given again, it goes on from the disk."""
+    server = TokenServer()
+    async with scripted_backend(server) as backend, rig(tmp_path / "d", backend, [SEED, KEY]) as on:
+        while await on.token() != "at-1":
+            pass
+        chain = on.renewer.chain("up", "a", Secret("rt-0"))
+        on.renewer.forget_unless(on.pool.has)
+        assert on.renewer.chain("up", "a", Secret("rt-0")) is chain
+        on.pool.replace("up", [KEY])
+        on.renewer.forget_unless(on.pool.has)
+        assert on.renewer.chain("up", "a", Secret("rt-0")) is not chain
+        on.pool.replace("up", [SEED])
+        assert await on.token() == "at-1"
     assert server.asked == ["rt-0"]

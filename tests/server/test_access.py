@@ -82,7 +82,8 @@ class TestWithKeys:
         """Missing and wrong are different mistakes."""
         error = refusal(*shown, keys=("sk-ours",))
         assert (error.status, error.code) == (401, "missing_api_key")
-        assert "Authorization: Bearer <key>" in error.message
+        for way in ("Authorization: Bearer <key>", "x-api-key: <key>", "x-goog-api-key: <key>"):
+            assert way in error.message
 
     @pytest.mark.parametrize("shown", ["sk-theirs", "sk-our", "sk-ours2", "Basic c2stb3Vycw=="])
     def test_a_wrong_key_is_told_so_and_not_repeated(self, shown: str) -> None:

@@ -185,6 +185,8 @@ async def test_the_first_page_explains_itself_to_a_browser() -> None:
             "Set VENDOR_KEY & wait.",
             "Do this & that.",
             "curl http://localhost:8080/v1/chat/completions",
+            "OpenAI: http://localhost:8080/v1",
+            "Anthropic: http://localhost:8080",
         ):
             assert part in page.text
         assert "script" not in page.elements
@@ -199,6 +201,10 @@ async def test_the_first_page_explains_itself_to_a_terminal() -> None:
         assert "ready    conversation (conversation): 2 credentials: 2 ready" in text
         assert "missing  vendor<script> (openai): out of service" in text
         assert "Set VENDOR_KEY & wait." in text
+        lines = [line.split() for line in text.splitlines()]
+        for api in ("Anthropic", "Gemini", "Ollama"):
+            assert [api, "http://localhost"] in lines
+        assert ["OpenAI", "http://localhost/v1"] in lines
 
 
 async def test_the_command_it_shows_works() -> None:

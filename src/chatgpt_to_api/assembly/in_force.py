@@ -146,6 +146,7 @@ class InForce:
             plan.settings,
             plan.upstreams,
         )
+        self._renewer.forget_unless(self._pool.has)
         self._gateway.routes = plan.routes
         self._gateway.limits = plan.settings.limits
         self._changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, get_args
 
 from msgspec.structs import replace
@@ -69,7 +70,9 @@ def read_table(reading: Reading, name: str, table: object) -> UpstreamSettings |
     if kind not in _KINDS:
         got = f"got {kind!r:.40}" if "kind" in table else "it is missing"
         expected = describe(_FIELDS["kind"].type)
-        reading.file_problem(f"{where}.kind", f"expected {expected}; {got}")
+        close = get_close_matches(str(kind), _KINDS, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        reading.file_problem(f"{where}.kind", f"expected {expected}; {got}{hint}")
         return None
     reading.origins[f"{where}.kind"] = reading.origin if "kind" in table else DEFAULT
     fields = [f for f in _FIELDS.values() if f.name != "kind" and kind in (f.kinds or _KINDS)]

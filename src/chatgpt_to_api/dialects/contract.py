@@ -269,6 +269,7 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
     a secret. ``conversation_lost``: the backend does not have the conversation that the call was to
     go on with; the same question with its whole history is another one. ``seals_refused``: it
     cannot open what another server has sealed; the question without that is another one, too.
+    ``outage``: the credential rests because a server is out of service, not because of a limit.
     """
 
     error: GatewayError
@@ -280,6 +281,7 @@ class UpstreamFault(msgspec.Struct, frozen=True, kw_only=True):
     only_model: bool = False
     conversation_lost: bool = False
     seals_refused: bool = False
+    outage: bool = False
 
 
 class ReplyDecoder(Protocol):

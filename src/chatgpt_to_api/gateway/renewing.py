@@ -81,6 +81,17 @@ class Renewer:
             chain = self._chains[upstream, id] = Chain(upstream, id, seed)
         return chain
 
+    def forget_unless(self, has: Callable[[str, str], bool]) -> None:
+        """Forget credentials of which an upstream does not have any more; the disk keeps theirs.
+
+        What is being renewed, or could not be written down yet, stays until it is.
+        """
+        self._chains = {
+            place: chain
+            for place, chain in self._chains.items()
+            if chain.running is not None or chain.unsaved is not None or has(*place)
+        }
+
     async def ready(
         self, chain: Chain, server: TokenServer, deadline: float
     ) -> UpstreamFault | None:
@@ -209,7 +220,7 @@ class Renewer:
             finally:
                 reply.close()
         except ConnectFailed as error:
-            return Refusal(f"the token server cannot be reached: {error.message}")
+            return Refusal(f"the token server (token_url) cannot be reached: {error.message}")
         except TransportError as error:
             return Unclear(f"the token server did not answer: {error.message}")
         return read_answer(reply.head, bytes(body), self._wall())
@@ -381,4 +392,5 @@ def _cooling(reason: str, wait: float) -> UpstreamFault:
         credential="cool",
         cool_for=wait,
         retry="next_credential",
+        outage=True,
     )

@@ -24,10 +24,11 @@ class Cooldown:
 
     ``until`` and ``began`` are loop times. ``probe`` is the lease that tries it out after the end;
     ``failures`` counts faults without a time, one per cool-down. ``denied``: the upstream refuses
-    the credential as such, so conversations bound to it should move.
+    the credential as such, so conversations bound to it should move. ``outage``: no limit is the
+    reason, but a server that is out of service.
     """
 
-    __slots__ = ("began", "denied", "failures", "probe", "reason", "until")
+    __slots__ = ("began", "denied", "failures", "outage", "probe", "reason", "until")
 
     def __init__(self) -> None:
         self.until = -math.inf
@@ -35,6 +36,7 @@ class Cooldown:
         self.reason = ""
         self.failures = 0
         self.denied = False
+        self.outage = False
         self.probe: object | None = None
 
     def cool(self, now: float, seconds: float | None, reason: str) -> None:
@@ -64,5 +66,6 @@ class Cooldown:
         if until >= self.until:
             self.until = until
             self.reason = reason
+            self.outage = False
         self.began = now
         self.probe = None

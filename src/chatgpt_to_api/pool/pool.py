@@ -155,6 +155,11 @@ class Pool:
         pool = self._upstreams.get(upstream)
         return pool is not None and len(pool.shelf.credentials) > 1
 
+    def has(self, upstream: str, credential: str) -> bool:
+        """Whether a credential is one of an upstream's."""
+        pool = self._upstreams.get(upstream)
+        return pool is not None and credential in pool.shelf.credentials
+
     def load(self, upstream: str, model: str) -> float:
         """How busy an upstream is for a model: requests, waiting ones too, per usable credential.
 

@@ -53,7 +53,7 @@ def none_usable(upstream: str, census: Census, reason: str) -> NoCredentials:
 
 def none_left(
     upstream: str, census: Census, hope: Hope, now: float, busy_for: float
-) -> RateLimited:
+) -> RateLimited | Unavailable:
     """No credential is free before the deadline: all are busy, cooling or past use."""
     parts = _parts(
         (census.ready, "already tried"),
@@ -71,11 +71,14 @@ def none_left(
         )
     wait = hope.at - now
     because = why(hope.cooling, now)
-    return RateLimited(
+    said = (
         f"No credential of the upstream {upstream!r} can be used now ({parts}"
-        f"{f'; {because}' if because else ''}); {_again(wait)}.",
-        retry_after=wait,
+        f"{f'; {because}' if because else ''}); {_again(wait)}."
     )
+    rest = hope.cooling.cooldown
+    if rest is not None and rest.outage and rest.until > now and not census.busy:
+        return Unavailable(said, retry_after=math.ceil(max(1.0, wait)))
+    return RateLimited(said, retry_after=wait)
 
 
 def all_tried(upstream: str, hope: Hope, now: float) -> RateLimited:

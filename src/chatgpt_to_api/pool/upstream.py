@@ -90,6 +90,8 @@ class UpstreamPool(Lending):
                 if model is None and isinstance(fault.error, UpstreamDenied):
                     assert credential.cooldown is not None
                     credential.cooldown.denied = True
+                if fault.outage and credential.cooldown is not None:
+                    credential.cooldown.outage = True
             case "backoff":
                 shelf.back_off(credential, model, lease.since, fault.reason, now, self._rng)
             case "none":

@@ -34,7 +34,9 @@ GOOGLE_KEY: Final = b"x-goog-api-key"
 SECRET_FIELDS: Final = (b"authorization", b"x-authorization", b"x-api-key", GOOGLE_KEY)
 """Where callers show keys and tokens, in order. The second is go-chatgpt-api's."""
 
-_HOW_TO_SEND: Final = "Send it as 'Authorization: Bearer <key>' or 'x-api-key: <key>'."
+_HOW_TO_SEND: Final = (
+    "Send it as 'Authorization: Bearer <key>', 'x-api-key: <key>' or 'x-goog-api-key: <key>'."
+)
 
 _HOW_TO_SET: Final = (
     "To let others in, put client keys, one a line, into api_keys.txt in the gateway's data folder "

@@ -21,6 +21,7 @@ from chatgpt_to_api.errors import (
     Unauthorized,
 )
 from chatgpt_to_api.server.asgi import AsgiApp
+from chatgpt_to_api.server.astray import nothing_at
 from chatgpt_to_api.server.problem import problem
 
 _KINDS: dict[int, type[GatewayError]] = {
@@ -82,7 +83,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     shown = path[:_SHOWN] + ("…" if len(path) > _SHOWN else "")
     message = error.detail
     if error.status_code == 404:
-        message = f"There is nothing at {shown!r}. GET / says what this gateway serves."
+        message = nothing_at(path)
     elif error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"{shown} does not take {request.method}; it takes {allowed}."

@@ -32,9 +32,14 @@ def meant(path: str, is_served: Callable[[str], bool]) -> str | None:
     return None if right is None or is_served(path) else right
 
 
+def nothing_at(path: str) -> str:
+    """Say that a path leads nowhere."""
+    return f"There is nothing at {_shown(path)!r}. GET / says what this gateway serves."
+
+
 def advice(path: str, right: str) -> str:
     """Say what to change at the client, for a path and what was meant by it."""
-    shown = path[:_SHOWN] + ("…" if len(path) > _SHOWN else "")
+    shown = _shown(path)
     if path.endswith(right):
         end = path.removesuffix(right)
         change = f"take {end!r} off the end of your client's base URL"
@@ -42,3 +47,7 @@ def advice(path: str, right: str) -> str:
         end = right.removesuffix(path)
         change = f"put {end!r} at the end of your client's base URL"
     return f"There is nothing at {shown!r}, but at {right[:_SHOWN]!r}: {change}."
+
+
+def _shown(path: str) -> str:
+    return path[:_SHOWN] + ("…" if len(path) > _SHOWN else "")

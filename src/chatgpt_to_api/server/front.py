@@ -13,7 +13,7 @@ from chatgpt_to_api.gateway.caller import Caller
 from chatgpt_to_api.late import Late
 from chatgpt_to_api.server.access import Gatekeeper, with_key_of_query
 from chatgpt_to_api.server.asgi import AsgiApp, run_app
-from chatgpt_to_api.server.astray import advice, meant
+from chatgpt_to_api.server.astray import advice, meant, nothing_at
 from chatgpt_to_api.server.cors import Cors
 from chatgpt_to_api.server.doors import Beyond, DoorEntry, Doors
 from chatgpt_to_api.server.exchange import HttpExchange, too_large
@@ -37,7 +37,8 @@ _AT_DOORS: Final = b"POST, OPTIONS"
 class ServerFront:
     """Shared by all connections: the doors, who may use them, and everything else (``app``).
 
-    ``has_program`` tells whether ``app`` has anything at a path.
+    ``has_program`` tells whether ``app`` has anything at a path; one that nobody tells of answers
+    for itself.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class ServerFront:
         limits: Limits,
         prove_admin: ProveAdmin | None = None,
         beyond: Beyond | None = None,
-        has_program: Callable[[str], bool] = lambda _: False,
+        has_program: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.limits = limits
         self.roster = Roster(tick=limits.tick, per_peer=limits.peer_connections)
@@ -130,10 +131,10 @@ class ServerFront:
         head = exchange.head
         if head.method == "OPTIONS" and self._doors.is_api(head.path):
             return self._options(exchange)
-        path = head.path.rstrip("/")
+        path = head.path.rstrip("/") or "/"
         right = meant(path, self._is_served)
         if right is not None:
-            return self._astray(exchange, path, right)
+            return self._nowhere(exchange, right, advice(path, right))
         beyond = self._beyond
         if beyond is not None and beyond.takes(head.path):
             exchange.failure = beyond.entry.door.failure
@@ -142,6 +143,8 @@ class ServerFront:
             except GatewayError as error:
                 return _refuse(exchange, error)
             return beyond.entry.serving.serve(exchange, beyond.entry.door, caller)
+        if not self._has_program(path) and self._doors.kin(path) is not None:
+            return self._nowhere(exchange, path, nothing_at(path))
         if exchange.declared is not None and exchange.declared > self.limits.body:
             return _refuse(exchange, too_large(self.limits.body))
         return run_app(self._app, exchange)
@@ -149,9 +152,9 @@ class ServerFront:
     def _is_served(self, path: str) -> bool:
         return self._doors.find(path) is not None or self._has_program(path)
 
-    def _astray(self, exchange: HttpExchange, path: str, right: str) -> Awaitable[None]:
-        """Tell a client, as the API it speaks does, that it has a wrong base URL."""
-        place = self._doors.find(right) or self._doors.kin(right)
+    def _nowhere(self, exchange: HttpExchange, meant: str, said: str) -> Awaitable[None]:
+        """Tell a client that its path leads nowhere, as the API does that it ``meant``."""
+        place = self._doors.find(meant) or self._doors.kin(meant)
         if isinstance(place, Late) and place.made is None:
             return self._once_made(exchange, place)
         entry = place.made if isinstance(place, Late) else place
@@ -159,7 +162,7 @@ class ServerFront:
             exchange.failure = entry.door.failure
             if entry.id_field:
                 _name_id(exchange, entry.id_field)
-        return _refuse(exchange, NotFound(advice(path, right)))
+        return _refuse(exchange, NotFound(said))
 
     def _wrong_method(self, exchange: HttpExchange) -> Awaitable[None]:
         head = exchange.head

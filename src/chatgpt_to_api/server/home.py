@@ -12,9 +12,20 @@ from chatgpt_to_api.server.status import Status
 
 NAME: Final = "ChatGPT-to-API"
 
+_WHAT: Final = "the APIs your programs speak, for the model access you own."
+
 _AUTHORITY: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 _TO_OLLAMA_CLIENTS: Final = f"To clients of Ollama: {RUNNING}"
+
+_BASES: Final = (
+    ("OpenAI", "/v1"),
+    ("Anthropic", ""),
+    ("Gemini", ""),
+    ("Ollama", ""),
+    ("ChatGPT web", "/backend-api"),
+)
+"""What stands at the end of the base URL that clients of each API are given."""
 
 _PAGE: Final = """\
 <!doctype html>
@@ -51,9 +62,14 @@ def example(at: str, model: str, *, keys: bool) -> str:
     return f"curl http://{at}/v1/chat/completions{key} -d '{body}'"
 
 
-def plain(status: Status, command: str) -> str:
-    """The page for a terminal."""
-    lines = [f"{NAME} {__version__}: one OpenAI-compatible API for the model access you own.", ""]
+def bases(at: str) -> list[tuple[str, str]]:
+    """Return the APIs that clients can speak, each with the base URL to give them."""
+    return [(api, f"http://{at}{end}") for api, end in _BASES]
+
+
+def plain(status: Status, command: str, at: str) -> str:
+    """The page for a terminal. ``at``: host and port of the gateway, as its clients know them."""
+    lines = [f"{NAME} {__version__}: {_WHAT}", ""]
     for upstream in status.upstreams:
         sign = "ready  " if upstream.ready else "missing"
         lines.append(f"{sign}  {upstream.name} ({upstream.kind}): {upstream.says}")
@@ -62,12 +78,13 @@ def plain(status: Status, command: str) -> str:
     if not status.upstreams:
         lines.append("missing  No upstream is configured.")
     lines += [*status.advice, "", "Ask it:" if status.ready else "Then ask it:", f"  {command}", ""]
+    lines += ["Base URLs for clients:", *(f"  {api:<12} {url}" for api, url in bases(at)), ""]
     lines += [_TO_OLLAMA_CLIENTS, ""]
     return "\n".join(lines)
 
 
-def page(status: Status, command: str) -> str:
-    """The page for a browser."""
+def page(status: Status, command: str, at: str) -> str:
+    """The page for a browser. ``at``: host and port of the gateway, as its clients know them."""
     items = [
         f'<li class="{"ready" if u.ready else "missing"}"><b>{escape(u.name)}</b> '
         f"({escape(u.kind)}): {escape(u.says)}" + (f"<br>{escape(u.advice)}" if u.advice else "")
@@ -76,13 +93,17 @@ def page(status: Status, command: str) -> str:
     body = "\n".join(
         [
             f"<h1>{NAME} {escape(__version__)}</h1>",
-            "<p>One OpenAI-compatible API for the model access you own.</p>",
+            f"<p>{_WHAT[:1].upper()}{_WHAT[1:]}</p>",
             "<ul>",
             *items,
             "</ul>",
             *(f"<p>{escape(line)}</p>" for line in status.advice),
             f"<p>{'Ask it:' if status.ready else 'Then ask it:'}</p>",
             f"<pre>{escape(command)}</pre>",
+            "<p>Base URLs for clients:</p>",
+            "<ul>",
+            *(f"<li>{api}: <code>{escape(url)}</code>" for api, url in bases(at)),
+            "</ul>",
         ]
     )
     return _PAGE.format(title=NAME, body=body)

@@ -182,12 +182,13 @@ class Site:
             return _page(home.outside_page() if html else home.outside_plain(), html=html)
         status = self._overview.status()
         host = request.headers.get("host", "").encode("latin-1")
+        at = home.authority(host, request.scope.get("server"))
         command = home.example(
-            home.authority(host, request.scope.get("server")),
+            at,
             status.model or "gpt-3.5-turbo",
             keys=self._gatekeeper.keys.configured,
         )
-        text = home.page(status, command) if html else home.plain(status, command)
+        text = home.page(status, command, at) if html else home.plain(status, command, at)
         return _page(text, html=html)
 
     def _is_insider(self, request: Request) -> bool:
