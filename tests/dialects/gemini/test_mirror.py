@@ -17,6 +17,7 @@ from chatgpt_to_api.chat.events import (
     Annotated,
     BlockStarted,
     ChatEvent,
+    Citation,
     Finished,
     LogprobsReported,
     ReasoningDelta,
@@ -415,6 +416,23 @@ def test_what_the_door_gives_whole_the_upstream_decodes(reply: list[ChatEvent]) 
     answer = encoder.complete(reply)
     assert answer.status == 200
     assert meaning(decoded([answer.body], JSON)) == meaning(reply)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_citations_place_is_bytes_on_the_wire_and_characters_here(stream: bool) -> None:
+    """In any script; the vendor counts bytes, everybody else characters."""
+    note = Citation("https://a.example", "A", 7, 9)
+    tracker = BlockTracker()
+    reply = [Started("m"), *tracker.text("Grüße, "), *tracker.text("日本!"), Annotated(note)]
+    encoder = DOOR.reply(asking(), Stamp("0123456789abcdef" * 2, 1))
+    reply += tracker.finish("stop")
+    if stream:
+        body = b"".join(encoder.feed([event]) for event in reply) + encoder.end()
+    else:
+        body = encoder.complete(reply).body
+    assert b'"segment":{"startIndex":9,"endIndex":15}' in body
+    notes = [e.note for e in decoded([body], SSE if stream else JSON) if isinstance(e, Annotated)]
+    assert notes[-1] == note
 
 
 @pytest.mark.parametrize("model", ["a/b", "llama3:8b", "tuned models", "ü?#&", "models"])

@@ -243,7 +243,7 @@ def test_a_server_that_counts_cached_tokens_apart_is_not_clamped() -> None:
 
 
 def test_sources_are_citations() -> None:
-    """Of each support, with its place where bytes are characters; the rest without."""
+    """Of each support, with its place in characters, where it is one; the rest without."""
     grounding = {
         "groundingChunks": [
             {"web": {"uri": "https://a.example", "title": "A"}},
@@ -261,6 +261,10 @@ def test_sources_are_citations() -> None:
     ]
     other = decoded(sse(candidate("Hé!", reason="STOP", groundingMetadata=grounding)))
     assert Annotated(Citation("https://a.example", "A")) in other
+    accents = decoded(
+        sse(candidate("é日!"), candidate("?", reason="STOP", groundingMetadata=grounding))
+    )
+    assert Annotated(Citation("https://a.example", "A", 0, 2)) in accents
 
 
 def test_logprobs_are_read() -> None:

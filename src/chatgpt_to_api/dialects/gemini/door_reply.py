@@ -28,6 +28,7 @@ from chatgpt_to_api.chat.events import (
     ToolCallDelta,
     UsageReported,
 )
+from chatgpt_to_api.chat.places import Places
 from chatgpt_to_api.chat.request import Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Stamp
@@ -191,7 +192,7 @@ class _Candidate:
         self._pages: dict[tuple[str, str], int] = {}
         self._supports: list[dict[str, Any]] = []
         self._grounded = False
-        self._all_ascii = True
+        self._places = Places()
         self._refused = False
         self._malformed = ""
         self._finish: FinishReason | None = None
@@ -203,7 +204,7 @@ class _Candidate:
 
     def spoke(self, text: str) -> None:
         """Text has gone out without coming through here."""
-        self._all_ascii = self._all_ascii and text.isascii()
+        self._places.grow(text)
 
     def take(self, event: ChatEvent) -> None:
         match event:
@@ -304,9 +305,9 @@ class _Candidate:
                 self._grounded = self._grounded or "groundingMetadata" in fields
             return
         page = self._pages.setdefault((note.url, note.title), len(self._pages))
-        # The dialect counts bytes, citations count characters: the same only in ASCII.
-        if note.start is not None and note.end is not None and self._all_ascii:
-            segment = {"startIndex": note.start, "endIndex": note.end}
+        if note.start is not None and note.end is not None:
+            start, end = map(self._places.byte, (note.start, note.end))
+            segment = {"startIndex": start, "endIndex": end}
             self._supports.append({"segment": segment, "groundingChunkIndices": [page]})
 
     def _likely(self, tokens: Sequence[TokenLogprob]) -> None:

@@ -24,6 +24,7 @@ from chatgpt_to_api.chat.events import (
     TokenLogprob,
     UsageReported,
 )
+from chatgpt_to_api.chat.places import Places
 from chatgpt_to_api.chat.request import Branch, ChatRequest, Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.bodies import NO_RAW, present
@@ -339,7 +340,7 @@ class _Choice:
         self._tracker = BlockTracker(index)
         self._called = False
         self._said = False
-        self._all_ascii = True
+        self._places = Places()
         self._message = ""
         self._refused = False
         self.reason = ""
@@ -363,7 +364,7 @@ class _Choice:
             events += self._tracker.reasoning(text)
         elif text:
             self._said = True
-            self._all_ascii = self._all_ascii and text.isascii()
+            self._places.grow(text)
             events += self._tracker.text(text)
 
     def refuse(self, reason: str, message: str, events: list[ChatEvent]) -> None:
@@ -479,10 +480,11 @@ class _Choice:
                 if page is None or not page.uri:
                     continue
                 cited.add(index)
-                # Places are counted in bytes, of one part: those of characters only in ASCII.
-                known = segment is not None and segment.end_index is not None and self._all_ascii
-                start = (segment.start_index or 0) if known and segment is not None else None
-                end = segment.end_index if known and segment is not None else None
+                start = end = None
+                if segment is not None and segment.end_index is not None:
+                    start = self._places.character(segment.start_index or 0)
+                    end = self._places.character(segment.end_index)
+                    start = None if end is None else start
                 yield Annotated(Citation(page.uri, page.title, start, end), self._index)
         for index, page in enumerate(pages):
             if index not in cited and page is not None and page.uri:
