@@ -33,6 +33,12 @@ kind = "ollama"
 base_url = "{address}"
 models = ["llama3.2", "qwen3:8b", "llava:7b", "nomic-embed-text:latest"]
 
+[upstreams.bare]
+kind = "ollama"
+base_url = "{address}"
+models = ["bare"]
+emulate = []
+
 [upstreams.vendor]
 kind = "openai"
 base_url = "{address}/v1"
@@ -409,7 +415,7 @@ async def test_options_go_where_they_have_a_meaning_and_are_named_elsewhere(rig:
 
 
 async def test_what_an_openai_client_says_that_ollama_has_no_word_for_is_named(rig: Rig) -> None:
-    """Named as that client calls it; what an answer would have to be is refused."""
+    """Named as that client calls it."""
     answer = await rig.ask(
         "Hello",
         "llama3.2",
@@ -423,10 +429,35 @@ async def test_what_an_openai_client_says_that_ollama_has_no_word_for_is_named(r
     ignored = set(answer.headers["x-ignored-parameters"].split(", "))
     assert ignored == {"logit_bias", "user", "reasoning_effort", "parallel_tool_calls"}
     assert "think" not in rig.backend.seen[-1].json
-    forced = await rig.ask("Hello", "llama3.2", tools=[TOOL], tool_choice="required")
-    assert forced.status == 400 and forced.json["error"]["param"] == "tool_choice"
     none = await rig.ask('Weather in "Oslo"', "llama3.2", tools=[TOOL], tool_choice="none")
     assert none.json["choices"][0]["message"]["content"] == 'You said: Weather in "Oslo"'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "weather"}}]
+)
+async def test_a_call_that_must_be_made_is_asked_for_in_words(
+    rig: Rig, stream: bool, choice: Any
+) -> None:
+    """Its API has no word for that; the server is shown no tools, and the notice says why."""
+    asked: dict[str, Any] = {"tools": [TOOL], "tool_choice": choice, "stream": stream}
+    answer = await rig.ask("How is it in Oslo?", "llama3.2", **asked)
+    assert answer.status == 200, answer.text
+    assert answer.headers["x-emulated"] == "tools"
+    assert "tools" not in rig.backend.seen[-1].json
+    assert '"name": "weather"' in answer.text or '"name":"weather"' in answer.text
+    assert "Oslo" in answer.text
+    assert '"finish_reason":"tool_calls"' in answer.text
+    missed = await rig.ask("Hello", "llama3.2", **{**asked, "stream": False})
+    assert missed.json["error"]["code"] == "tool_call_missing"
+
+
+async def test_emulation_of_ones_own_says_what_it_leaves_out(rig: Rig) -> None:
+    """Without tools in it, that a call must be made is refused, in words that say what to set."""
+    refused = await rig.ask("Hello", "bare", tools=[TOOL], tool_choice="required")
+    assert (refused.status, refused.json["error"]["param"]) == (400, "tool_choice")
+    assert "'emulate'" in refused.json["error"]["message"]
 
 
 async def test_thinking_is_shown_apart_or_kept_back(rig: Rig) -> None:

@@ -202,6 +202,10 @@ def _said(
             *({"content": word} for word in _words(f"I was told: {'; '.join(results)}")),
         ]
     words = f"You said: {prompt}"
+    if cities and any("<tools>" in (m.get("content") or "") for m in messages):
+        # Told of tools in words, as models that write calls in their text are.
+        written = json.dumps({"name": "weather", "arguments": {"city": cities[0]}})
+        words = f"<tool_call>{written}</tool_call>"
     if body.get("format"):
         words = '{"city": "Vaduz", "people": 5696}'
     for data in last.get("images") or ():

@@ -47,7 +47,14 @@ def ignored_names(request: ChatRequest) -> tuple[str, ...]:
     """
     choice = request.tool_choice
     if choice == "required" or isinstance(choice, NamedTool) or _must(choice):
-        raise _cannot(request.named("tool_choice"), "be made to call a tool")
+        param = request.named("tool_choice")
+        raise InvalidRequest(
+            f"An Ollama server cannot be made to call a tool, as {param!r} demands, and this "
+            "upstream's setting 'emulate' keeps the gateway from seeing to it; 'tools' in it would "
+            "have it do so.",
+            param=param,
+            code="unsupported_parameter",
+        )
     for place, message in enumerate(request.messages):
         for number, part in enumerate(message.parts):
             _check(part, f"messages[{place}].content[{number}]")
