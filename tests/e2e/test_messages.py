@@ -36,6 +36,13 @@ base_url = "{bare}/v1"
 api_keys = ["{key}"]
 models = ["bare-*"]
 
+[upstreams.worded]
+kind = "anthropic"
+base_url = "{claude}"
+api_keys = ["{key}"]
+models = ["worded"]
+emulate = ["tools"]
+
 [upstreams.narrow]
 kind = "anthropic"
 base_url = "{claude}"
@@ -474,7 +481,7 @@ def test_what_the_agent_sends_reaches_a_chat_server_in_its_words(stand: Stand) -
     assert len(sent["user"]) <= 64
     assert "reasoning_effort" not in sent  # gpt-4o does not think
     ignored = answer.headers["x-ignored-parameters"]
-    assert {"tools", "context_management"} <= set(ignored.split(", "))
+    assert {"tools[web_search_20250305]", "context_management"} <= set(ignored.split(", "))
     assert "cch=" not in json.dumps(sent)
 
 
@@ -609,6 +616,20 @@ def test_a_chat_client_over_this_upstream(stand: Stand) -> None:
     usage = answer.json["usage"]
     assert usage["prompt_tokens"] == count(sent) + 12  # Trap 39: the cached ones are in it
     assert usage["prompt_tokens_details"]["cached_tokens"] == 5
+
+
+def test_betas_reach_its_own_api_where_something_is_emulated(stand: Stand) -> None:
+    """A request that is written anew has its headers, and no other client's has any."""
+    betas = {"anthropic-beta": "context-1m-2025-08-07,brand-new", "x-other": "no"}
+    stand.post(model="worded", tools=[WEATHER], headers=betas)
+    seen = stand.claude.seen[-1]
+    assert "tools" not in seen.json
+    assert seen.headers["anthropic-beta"] == betas["anthropic-beta"]
+    assert seen.headers["anthropic-version"] == "2023-06-01"
+    assert "x-other" not in seen.headers
+    message = {"role": "user", "content": "hello"}
+    stand.post("/v1/chat/completions", messages=[message], headers=betas)
+    assert "anthropic-beta" not in stand.claude.seen[-1].headers
 
 
 def test_json_of_a_chat_client_is_promised_or_emulated(stand: Stand) -> None:

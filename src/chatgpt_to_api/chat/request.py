@@ -239,6 +239,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     has all that was said before in that conversation. ``own_names`` tells what the client calls a
     parameter that it knows by another name. ``names_stop``: the client is to hear which stop string
     ended the answer; ``counts_first``: at the answer's beginning, how long its prompt is.
+    ``headers`` are those of the client's that belong to the request, for servers of its dialect.
     """
 
     model: str
@@ -264,6 +265,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     own_names: Mapping[str, str] = msgspec.field(default_factory=dict)
     names_stop: bool = False
     counts_first: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def named(self, parameter: str) -> str:
         """Return what the client calls a parameter."""

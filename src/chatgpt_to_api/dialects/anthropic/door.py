@@ -16,6 +16,7 @@ from chatgpt_to_api.dialects.anthropic.errors import error_reply
 from chatgpt_to_api.dialects.anthropic.messages import (
     BILLING,
     DIALECT,
+    FORWARDED,
     MessagesRequest,
 )
 from chatgpt_to_api.dialects.anthropic.needs import may_need, needs_of
@@ -102,7 +103,9 @@ class MessagesAsked:
     def request(self) -> ChatRequest:
         """Return the whole request in canonical form. Raises InvalidRequest naming the field."""
         check_depth(self._body, self._depth)
-        return canonical(self.asked, self._body, self.affinity)
+        asked = canonical(self.asked, self._body, self.affinity)
+        own = tuple(field for field in self._head.headers if field[0] in FORWARDED)
+        return msgspec.structs.replace(asked, headers=own) if own else asked
 
     def linked_pictures(self) -> dict[str, str]:
         """Return the http(s) URLs of pictures, each with the path of its field."""

@@ -17,6 +17,9 @@ DIALECT: Final = "anthropic"
 VERSION: Final = b"2023-06-01"
 """The only version of the API there is; everything newer comes by beta headers."""
 
+FORWARDED: Final = (b"anthropic-beta", b"anthropic-version")
+"""A client's headers that belong to the request."""
+
 BILLING: Final = "x-anthropic-billing-header:"
 """How a line begins that some clients put before their system prompt: it is no instruction."""
 

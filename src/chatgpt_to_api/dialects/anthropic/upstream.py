@@ -10,7 +10,7 @@ import msgspec
 from chatgpt_to_api.chat.fitting import ToolNames
 from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.dialects.anthropic.faults import fault_of
-from chatgpt_to_api.dialects.anthropic.messages import DIALECT, VERSION
+from chatgpt_to_api.dialects.anthropic.messages import DIALECT, FORWARDED, VERSION
 from chatgpt_to_api.dialects.anthropic.model_list import read_models
 from chatgpt_to_api.dialects.anthropic.scanner import MessageScanner, read_whole
 from chatgpt_to_api.dialects.anthropic.upstream_blocks import LONGEST_NAME
@@ -23,9 +23,6 @@ from chatgpt_to_api.wire.secret import Access
 _JSON: Final = (b"accept", b"application/json")
 _STREAM: Final = (b"accept", b"text/event-stream")
 _CONTENT: Final = (b"content-type", b"application/json")
-_FORWARDED: Final = (b"anthropic-beta", b"anthropic-version")
-"""A client's headers that belong to the request."""
-
 _BETA: Final = b"beta=true"
 """The only query the API's clients send."""
 
@@ -84,9 +81,9 @@ class MessagesUpstream:
     def encode(self, request: ChatRequest, model: str, access: Access, ids: Ids) -> HttpRequest:  # noqa: ARG002  # the contract's; this dialect puts no ids on the wire
         """Return the call that asks ``request`` of ``model``."""
         body = msgspec.json.encode(request_object(request, model, self._longest))
-        version = (b"anthropic-version", VERSION)
+        own = _versioned(request.headers if request.dialect == DIALECT else ())
         accept = _STREAM if request.stream else _JSON
-        return self._server.post(b"/messages", body, access, version, accept)
+        return self._server.post(b"/messages", body, access, *own, accept)
 
     def decoder(self, request: ChatRequest, head: ReplyHead) -> MessageDecoder:
         """Return a decoder for a 2xx reply, be it a stream, one message or an error."""
@@ -137,7 +134,10 @@ class MessagesUpstream:
 
 def forwarded(head: RequestHead) -> tuple[Header, ...]:
     """Return a client's headers that go on as they are; the version is always said."""
-    found = tuple(field for field in head.headers if field[0] in _FORWARDED)
+    return _versioned(tuple(field for field in head.headers if field[0] in FORWARDED))
+
+
+def _versioned(found: tuple[Header, ...]) -> tuple[Header, ...]:
     if any(name == b"anthropic-version" for name, _ in found):
         return found
     return ((b"anthropic-version", VERSION), *found)
