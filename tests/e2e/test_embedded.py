@@ -83,6 +83,16 @@ def test_a_request_without_tools_is_passed_on_as_it_is(gateway: GatewayProcess) 
     assert "x-emulated" not in answer.headers
 
 
+def test_more_answers_than_it_writes_at_once_are_refused_with_the_limit(
+    gateway: GatewayProcess,
+) -> None:
+    """In words of the API, with the setting that changes it."""
+    answer = gateway.ask("Hi", n=128, max_tokens=2)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "n")
+    assert "at most 4 answers" in answer.json["error"]["message"]
+    assert len(gateway.ask("Hi", n=4, max_tokens=2).json["choices"]) == 4
+
+
 def test_it_is_told_of_tools_in_words(gateway: GatewayProcess) -> None:
     """Its template would leave them out: the prompt is longer for them, and what has no effect
     beside them is still named."""

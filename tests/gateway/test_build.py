@@ -24,7 +24,7 @@ async def ready(deadline: float) -> None:
     raise AssertionError("nobody is called")
 
 
-LOCAL = LocalEndpoint("http://127.0.0.1:1/v1", ("small",), 576, 4096, ready)
+LOCAL = LocalEndpoint("http://127.0.0.1:1/v1", ("small",), 576, 4096, 4, ready)
 
 
 @pytest.mark.parametrize(

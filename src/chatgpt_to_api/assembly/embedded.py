@@ -63,6 +63,7 @@ class EmbeddedUpstream:
             self._model.models,
             self._model.vector_size,
             self._model.context,
+            self._settings.parallel,
             self._ready,
         )
 

@@ -89,6 +89,7 @@ def configured_routes(configured: Settings) -> Routes:
         (MODEL_NAME,),
         VECTOR_SIZE,
         configured.embedded_model.context,
+        configured.embedded_model.parallel,
         at_once,
     )
     return build_routes(

@@ -16,12 +16,13 @@ class LocalEndpoint(msgspec.Struct, frozen=True):
     """Where the embedded model answers.
 
     ``models`` are the names it has for itself, ``vector_size`` is the length of its embeddings,
-    ``context`` of the longest prompt and answer together, tokens; ``ready`` waits while it is being
-    loaded.
+    ``context`` of the longest prompt and answer together, tokens; ``parallel`` answers are written
+    at once; ``ready`` waits while it is being loaded.
     """
 
     base_url: str
     models: tuple[str, ...]
     vector_size: int
     context: int
+    parallel: int
     ready: Callable[[float], Awaitable[None]]

@@ -7,9 +7,27 @@ import pytest
 
 from chatgpt_to_api.chat.request import ChatRequest, Message, Text
 from chatgpt_to_api.dialects.faults import fault_of_reply
-from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unheard
+from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream
 from chatgpt_to_api.errors import InvalidRequest
 from chatgpt_to_api.wire.http import ReplyHead
+
+CODEC = LlamaCppUpstream("http://127.0.0.1:1/v1", parallel=3)
+unheard = CODEC.unheard
+
+
+def test_more_answers_than_it_writes_are_refused() -> None:
+    """Its server's own words would speak of slots, which nobody has asked for."""
+    hello = (Message("user", (Text("hi"),)),)
+    assert unheard(b'{"n":3}') == unheard(b'{"n":null}') == unheard(b'{"n":"x"}') == ()
+    assert CODEC.ignored(ChatRequest(model="m", messages=hello, n=3)) == ()
+    with pytest.raises(InvalidRequest) as relayed:
+        unheard(b'{"n":128}')
+    with pytest.raises(InvalidRequest) as translated:
+        CODEC.ignored(ChatRequest(model="m", messages=hello, n=128))
+    for caught in (relayed, translated):
+        assert caught.value.param == "n"
+        assert "at most 3 answers" in caught.value.text
+        assert "CHATGPT_TO_API_MODEL_PARALLEL" in caught.value.text
 
 
 def test_given_parameters_without_effect_are_named_in_their_order() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from chatgpt_to_api.config.upstream_settings import UpstreamSettings
-from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream, unheard
+from chatgpt_to_api.dialects.openai_chat.llama_cpp import LlamaCppUpstream
 from chatgpt_to_api.dialects.openai_embeddings.upstream import EmbeddingsUpstream
 from chatgpt_to_api.emulation.features import Emulated
 from chatgpt_to_api.gateway.kinds.shared import FREEFORM, relays
@@ -22,7 +22,9 @@ _SHOWN_BY_US: Final[frozenset[Emulated]] = frozenset({"tools"})
 def configured(name: str, upstream: UpstreamSettings, local: LocalEndpoint) -> ConfiguredUpstream:
     """Return the upstream that is the embedded model."""
     vectors = EmbeddingsUpstream(local.base_url, own_size=local.vector_size)
-    codec = LlamaCppUpstream(local.base_url, include_usage=upstream.include_usage)
+    codec = LlamaCppUpstream(
+        local.base_url, include_usage=upstream.include_usage, parallel=local.parallel
+    )
     emulates = _SHOWN_BY_US if upstream.emulate is None else frozenset(upstream.emulate)
     return ConfiguredUpstream(
         name=name,
@@ -35,7 +37,7 @@ def configured(name: str, upstream: UpstreamSettings, local: LocalEndpoint) -> C
         context_length=upstream.context_length or local.context,
         native=_ABLE - emulates,
         emulates=emulates | FREEFORM,
-        unheard=unheard,
+        unheard=codec.unheard,
         ready=local.ready,
         include_usage=upstream.include_usage,
         on_client_gone=upstream.on_client_gone,
