@@ -1,4 +1,4 @@
-"""A request's body: its first decode, and JSON kept as bytes until somebody needs it."""
+"""Bodies of JSON: a request's first decode, and what is kept as bytes until somebody needs it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ T = TypeVar("T")
 
 NO_RAW: Final = Raw()
 """Stands for a field that was not there."""
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are no JSON, or not of its type."""
+
+LEADING: Final = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before a reply's body and says nothing: a byte order mark, white space."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LIMITS: Final = RequestLimits()

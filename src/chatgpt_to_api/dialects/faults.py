@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from chatgpt_to_api.dialects.bodies import UNREADABLE
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
@@ -140,7 +141,7 @@ def anything(payload: bytes) -> Any:
     """Decode JSON; what is none is text."""
     try:
         return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return payload[:1000].decode("utf-8", "replace")
 
 

@@ -24,11 +24,12 @@ from chatgpt_to_api.chat.events import (
     UsageReported,
 )
 from chatgpt_to_api.chat.request import ChatRequest, Message, Opaque, Text
-from chatgpt_to_api.dialects.openai_chat import upstream_reply
 from chatgpt_to_api.dialects.openai_chat.upstream import ChatUpstream
 from chatgpt_to_api.dialects.openai_chat.upstream_reply import ChatReplyDecoder
+from chatgpt_to_api.dialects.reply_reading import MAX_WHOLE
 from chatgpt_to_api.errors import RateLimited, UpstreamChallenge, UpstreamFailed, UpstreamRejected
 from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.sse import MAX_EVENT
 
 REQUEST = ChatRequest(model="m", messages=(Message("user", (Text("hi"),)),), stream=True)
 SSE = ReplyHead(200, [(b"content-type", b"text/event-stream; charset=utf-8")])
@@ -501,10 +502,10 @@ def test_choices_are_as_many_as_can_be_asked_for(index: int) -> None:
 def test_a_reply_beyond_the_limit_is_a_failure() -> None:
     """Memory is bounded for streams and for objects."""
     reader = decoder()
-    giant = b"data: " + b"x" * (upstream_reply.MAX_EVENT + 1)
+    giant = b"data: " + b"x" * (MAX_EVENT + 1)
     assert failure(reader.feed(text("a")) + reader.feed(giant)).code == "upstream_reply_too_long"
     whole = decoder(JSON)
-    piece = b" " * (upstream_reply.MAX_WHOLE // 4)
+    piece = b" " * (MAX_WHOLE // 4)
     events = whole.feed(b"{")
     for _ in range(4):
         events += whole.feed(piece)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import structs
 
 from chatgpt_to_api.dialects.anthropic.errors import is_too_long
+from chatgpt_to_api.dialects.bodies import UNREADABLE
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import LONGEST_COOL_DOWN, fault_of_event, fault_of_reply
 from chatgpt_to_api.errors import UpstreamDenied, UpstreamRejected
@@ -65,5 +66,5 @@ def _detailed_code(body: bytes) -> str | None:
     """The code that clients of this dialect act on, where the error has one."""
     try:
         return _BODY.decode(body).error.details.error_code
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None

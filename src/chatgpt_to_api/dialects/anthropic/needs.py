@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Feature, Need, Needs
 from chatgpt_to_api.dialects.anthropic.messages import InputMessage, MessagesRequest
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 
 
 class _Typed(msgspec.Struct):
@@ -35,7 +35,6 @@ _TOOL: Final = msgspec.json.Decoder(_Tool)
 _CHOICE: Final = msgspec.json.Decoder(_Choice)
 _OUTPUT: Final = msgspec.json.Decoder(_Output)
 _LIST: Final = msgspec.json.Decoder(list[Raw])
-_UNREADABLE: Final = (msgspec.DecodeError, RecursionError)
 
 _BLOCKS: Final[dict[str, Need]] = {"image": "images", "document": "files"}
 
@@ -100,7 +99,7 @@ def _blocks(raw: Raw, param: str) -> Iterator[tuple[str, Need | None, int]]:
     if block.type == "tool_result" and bytes(memoryview(block.content)[:1]) == b"[":
         try:
             inside = _LIST.decode(block.content)
-        except _UNREADABLE:
+        except UNREADABLE:
             inside = []
         for place, inner in enumerate(inside):
             yield _block(inner, _typed(inner), f"{param}.content[{place}]")
@@ -116,7 +115,7 @@ def _block(raw: Raw, block: _Typed, param: str) -> tuple[str, Need | None, int]:
 def _typed(raw: Raw) -> _Typed:
     try:
         return _TYPED.decode(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _Typed()
 
 
@@ -124,7 +123,7 @@ def _is_own(raw: Raw) -> bool:
     """Whether a tool is one the client runs, and not one of servers of this dialect."""
     try:
         return _TOOL.decode(raw).type in (None, "custom")
-    except _UNREADABLE:
+    except UNREADABLE:
         return True
 
 
@@ -133,7 +132,7 @@ def _forbids(choice: Raw) -> bool:
         return False
     try:
         return _CHOICE.decode(choice).type == "none"
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
 
 
@@ -142,5 +141,5 @@ def _has_format(output: Raw) -> bool:
         return False
     try:
         return present(_OUTPUT.decode(output).format)
-    except _UNREADABLE:
+    except UNREADABLE:
         return False

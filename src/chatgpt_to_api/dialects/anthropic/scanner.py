@@ -12,6 +12,7 @@ from chatgpt_to_api.dialects.anthropic.faults import fault_of_error
 from chatgpt_to_api.dialects.anthropic.messages import Event, Message
 from chatgpt_to_api.dialects.anthropic.upstream_reply import no_message
 from chatgpt_to_api.dialects.anthropic.usage import read_usage
+from chatgpt_to_api.dialects.bodies import LEADING, UNREADABLE
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
 from chatgpt_to_api.wire.http import ReplyHead
@@ -19,8 +20,6 @@ from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
 
 _EVENT: Final = msgspec.json.Decoder(Event)
 _MESSAGE: Final = msgspec.json.Decoder(Message)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_LEADING: Final = b"\xef\xbb\xbf \t\r\n"
 _NOTHING: Final = Passed(b"")
 _MARKS: Final = (b"message_", b"error")
 """What stands in every event that says more than that a block goes on."""
@@ -47,7 +46,7 @@ class MessageScanner:
         if self.done or self.fault is not None:
             return _NOTHING
         if self._whole is None:
-            data = data.lstrip(_LEADING)
+            data = data.lstrip(LEADING)
             if not data:
                 return _NOTHING
             self._whole = data[:1] not in b":deir"
@@ -104,7 +103,7 @@ class MessageScanner:
             return fault_of_error(anything(event.data))
         try:
             read = _EVENT.decode(event.data)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None  # the client's own reader is the judge of it
         match read.type:
             case "error":
@@ -125,7 +124,7 @@ class MessageScanner:
     def _start(self, message: bytes) -> None:
         try:
             begun = _MESSAGE.decode(message)
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         self.model = begun.model or ""
         self.usage = read_usage(begun.usage)
@@ -140,7 +139,7 @@ def read_whole(head: ReplyHead, body: bytes) -> WholeFacts:
     """Return what a relayed 2xx reply that came whole says."""
     try:
         message = _MESSAGE.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return WholeFacts(fault=no_message(head, body))
     if message.content is None:
         return WholeFacts(fault=no_message(head, body))

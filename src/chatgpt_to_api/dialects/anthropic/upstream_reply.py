@@ -13,14 +13,13 @@ from chatgpt_to_api.chat.events import (
     Annotated,
     ChatEvent,
     Citation,
-    Failed,
     FinishReason,
     ReplyNoted,
     Started,
     UsageReported,
 )
 from chatgpt_to_api.chat.fitting import ToolNames
-from chatgpt_to_api.chat.request import Branch, ChatRequest, Opaque
+from chatgpt_to_api.chat.request import Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.anthropic.faults import fault_of_error
 from chatgpt_to_api.dialects.anthropic.messages import (
@@ -34,7 +33,7 @@ from chatgpt_to_api.dialects.anthropic.messages import (
 )
 from chatgpt_to_api.dialects.anthropic.seals import data_seal, signature_seal
 from chatgpt_to_api.dialects.anthropic.usage import read_usage
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import (
     anything,
@@ -43,21 +42,17 @@ from chatgpt_to_api.dialects.faults import (
     too_long,
     truncated,
 )
+from chatgpt_to_api.dialects.reply_reading import Broken, ReplyReader
 from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
 
-MAX_WHOLE: Final = 64 * 1024 * 1024
-"""Largest reply that is one message, bytes."""
-
-_LEADING: Final = b"\xef\xbb\xbf \t\r\n"
 _EVENT: Final = msgspec.json.Decoder(Event)
 _LEAN: Final = msgspec.json.Decoder(LeanEvent)
 _BLOCK: Final = msgspec.json.Decoder(Block)
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 _PAGE: Final = msgspec.json.Decoder(WebPage)
 _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MISSES: Final = 3
 """How many reads may fail to be plain text before the lean road is left for good."""
 
@@ -71,96 +66,41 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
 _OWN_OF_A_CALL: Final = frozenset({"type", "id", "name", "input"})
 
 
-class _Broken(Exception):
-    """The reply has failed."""
-
-    def __init__(self, fault: UpstreamFault) -> None:
-        self.fault = fault
-
-
-class MessageDecoder:
+class MessageDecoder(ReplyReader):
     """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
 
     def __init__(self, head: ReplyHead, names: ToolNames) -> None:
+        super().__init__()
         self._head = head
-        self._names = names
-        self._whole: bool | None = None
         self._splitter = SseSplitter(alias=b"content_block_delta")
-        self._body: list[bytes] = []
-        self._size = 0
         self._reply = _ReplyState(names)
         self._misses = 0
-        self.fault: UpstreamFault | None = None
-        self.done: bool = False
-        self.revised: str | None = None
-
-    def feed(self, data: bytes) -> list[ChatEvent]:
-        """Take the next bytes; return the events they complete."""
-        if self.done or self.fault is not None:
-            return []
-        if self._whole is None:
-            data = data.lstrip(_LEADING)
-            if not data:
-                return []
-            self._whole = data[:1] not in b":deir"  # data, event, id, retry, or a comment
-        if self._whole:
-            self._body.append(data)
-            self._size += len(data)
-            return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
-        events: list[ChatEvent] = []
-        try:
-            for found in self._splitter.runs(data):
-                if isinstance(found, bytes):
-                    self._pieces(found, events)
-                else:
-                    self._event(found, events)
-            if self._splitter.overflow and not self.done:
-                raise _Broken(too_long(MAX_EVENT))
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return events
-
-    def eof(self) -> list[ChatEvent]:
-        """The body has ended: well only after ``message_stop``, or with a reason for the end."""
-        if self.done or self.fault is not None:
-            return []
-        events: list[ChatEvent] = []
-        try:
-            if self._whole is not False:
-                self._message(b"".join(self._body), events)
-                return events
-            for event in self._splitter.eof():
-                self._event(event, events)
-            if not self.done:
-                if not self._reply.begun:
-                    raise _Broken(nonsense("The upstream's stream ended without an answer."))
-                if not self._reply.has_reason:
-                    raise _Broken(truncated())
-                self._end(events)
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return events
-
-    @property
-    def kept_at(self) -> Branch | None:
-        """Nowhere: this dialect's servers keep no conversations."""
-        return None
-
-    def follow_up(self) -> ChatRequest | None:
-        """Return None: an answer that was cut stays as it is."""
-        return None
-
-    def conclude(self) -> list[ChatEvent]:
-        """Return nothing: no end is ever held back."""
-        return []
 
     # -- a stream ----------------------------------------------------------------------------
 
-    def _pieces(self, lines: bytes, events: list[ChatEvent]) -> None:
-        """Read a run of deltas, one a line."""
-        if not self._lean(lines, events):
-            for line in lines.split(b"\n"):
-                self._payload(line, events)
+    def _is_stream(self, data: bytes) -> bool:
+        return data[:1] in b":deir"  # data, event, id, retry, or a comment
+
+    def _stream(self, data: bytes, events: list[ChatEvent]) -> None:
+        for found in self._splitter.runs(data):
+            if not isinstance(found, bytes):
+                self._event(found, events)
+            elif not self._lean(found, events):
+                for line in found.split(b"\n"):
+                    self._payload(line, events)
+        if self._splitter.overflow and not self.done:
+            raise Broken(too_long(MAX_EVENT))
+
+    def _close(self, events: list[ChatEvent]) -> None:
+        """The stream is good after ``message_stop``, or with a reason for the end."""
+        for event in self._splitter.eof():
+            self._event(event, events)
+        if not self.done:
+            if not self._reply.begun:
+                raise Broken(nonsense("The upstream's stream ended without an answer."))
+            if not self._reply.has_reason:
+                raise Broken(truncated())
+            self._end(events)
 
     def _lean(self, lines: bytes, events: list[ChatEvent]) -> bool:
         """Read pieces of the open text; false, with nothing taken, if one is anything else."""
@@ -169,7 +109,7 @@ class MessageDecoder:
             return False
         try:
             lean = _LEAN.decode_lines(lines)
-        except _UNREADABLE:
+        except UNREADABLE:
             self._misses += 1
             return False
         if {event.index for event in lean} != {index}:
@@ -179,7 +119,7 @@ class MessageDecoder:
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         if event.name == b"error" and not self.done:
-            raise _Broken(fault_of_error(anything(event.data)))
+            raise Broken(fault_of_error(anything(event.data)))
         self._payload(event.data, events)
 
     def _payload(self, payload: bytes, events: list[ChatEvent]) -> None:
@@ -190,12 +130,12 @@ class MessageDecoder:
         except msgspec.ValidationError as error:
             if payload.strip() == b"[DONE]":  # some servers end every stream with it
                 return
-            raise _Broken(nonsense(f"The upstream sent an event that is none: {error}.")) from None
-        except _UNREADABLE:
+            raise Broken(nonsense(f"The upstream sent an event that is none: {error}.")) from None
+        except UNREADABLE:
             said = payload[:200].decode("utf-8", "replace")
             if said.strip() == "[DONE]":
                 return
-            raise _Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
+            raise Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
         match event.type:
             case "content_block_delta":
                 self._reply.delta(event.index, event.delta or Delta(), events)
@@ -210,7 +150,7 @@ class MessageDecoder:
             case "message_stop":
                 self._end(events)
             case "error":
-                raise _Broken(fault_of_error(anything(payload)))
+                raise Broken(fault_of_error(anything(payload)))
             case _:
                 pass  # a ping, or what a later version adds
 
@@ -220,14 +160,13 @@ class MessageDecoder:
 
     # -- a whole message ---------------------------------------------------------------------
 
-    def _message(self, body: bytes, events: list[ChatEvent]) -> None:
-        body = body.removeprefix(b"\xef\xbb\xbf")
+    def _whole(self, body: bytes, events: list[ChatEvent]) -> None:
         try:
             message = _MESSAGE.decode(body)
-        except _UNREADABLE:
-            raise _Broken(no_message(self._head, body)) from None
+        except UNREADABLE:
+            raise Broken(no_message(self._head, body)) from None
         if message.content is None:
-            raise _Broken(no_message(self._head, body))
+            raise Broken(no_message(self._head, body))
         reply = self._reply
         reply.start(message, events)
         for index, raw in enumerate(message.content):
@@ -242,13 +181,8 @@ class MessageDecoder:
         reply.message_delta(Event("message_delta", delta=delta), events)
         self._end(events)
 
-    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
-        self.fault = fault
-        self._body.clear()
-        if self._reply.usage is not None:
-            events.append(UsageReported(self._reply.usage))
-        events.append(Failed(fault.error))
-        return events
+    def _reported(self) -> Usage | None:
+        return self._reply.usage
 
 
 def no_message(head: ReplyHead, body: bytes) -> UpstreamFault:
@@ -347,7 +281,7 @@ class _ReplyState:
         if index != self._index or not self._open:
             if index in self._ended:
                 message = "The upstream went back to a block it had left."
-                raise _Broken(nonsense(message))
+                raise Broken(nonsense(message))
             # Some servers leave out where a block begins.
             self._begin(index, {"thinking_delta": "thinking"}.get(delta.type, "text"), events)
         tracker = self.tracker
@@ -429,7 +363,7 @@ def _cited(raw: Raw) -> list[ChatEvent]:
     own = Opaque(DIALECT, bytes(raw).decode())
     try:
         page = _PAGE.decode(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         return [Annotated(own)]
     return [Annotated(Citation(page.url, page.title or "", opaque=own))]
 
@@ -437,6 +371,6 @@ def _cited(raw: Raw) -> list[ChatEvent]:
 def _read(decoder: msgspec.json.Decoder[Any], raw: Raw) -> Any:
     try:
         return decoder.decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         message = f"The upstream sent an event that is none: {error}."
-        raise _Broken(nonsense(message)) from None
+        raise Broken(nonsense(message)) from None

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from chatgpt_to_api.dialects.bodies import UNREADABLE
 from chatgpt_to_api.dialects.conversation.lanes import bare_lane
 from chatgpt_to_api.dialects.conversation.reading import Flags
 from chatgpt_to_api.dialects.conversation.usual import Shown, patched, read_operation
@@ -82,5 +83,5 @@ def _is_complete(event: bytes | None, conversation_id: str) -> bool:
         return True
     try:
         return _COMPLETE(event).conversation_id == conversation_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False

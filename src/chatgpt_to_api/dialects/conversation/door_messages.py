@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from chatgpt_to_api.chat.request import Role
+from chatgpt_to_api.dialects.bodies import UNREADABLE
 from chatgpt_to_api.dialects.conversation.messages import Action
 from chatgpt_to_api.errors import InvalidRequest
 
@@ -123,7 +124,7 @@ def read_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidBody(_mistyped(str(error))) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from chatgpt_to_api.dialects.bodies import UNREADABLE
 from chatgpt_to_api.dialects.conversation.messages import EVERYONE
 
 Kind: TypeAlias = Literal["text", "reasoning", "recap"]
@@ -51,7 +52,7 @@ def read_json(data: bytes) -> Any:
     """
     try:
         return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         pass
     try:
         return json.loads(data.decode("utf-8", "replace"), strict=False)

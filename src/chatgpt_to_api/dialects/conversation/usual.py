@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from chatgpt_to_api.dialects.bodies import UNREADABLE
 from chatgpt_to_api.dialects.conversation.reading import TELLING, Flags, finish_of
 
 TEXT_PATH: Final = "/message/content/parts/0"
@@ -126,7 +127,7 @@ def read_shown(data: bytes) -> Shown | None:
     """Read a v0 event."""
     try:
         return _SHOWN(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -134,7 +135,7 @@ def read_operation(data: bytes) -> Operation | None:
     """Read a v1 event."""
     try:
         return _OPERATION(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -5,15 +5,9 @@ Servers are asked for events; some answer with an array all the same, and errors
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from chatgpt_to_api.wire.http import ReplyHead
-
-MAX_WHOLE: Final = 64 * 1024 * 1024
-"""Largest reply that is one object, bytes."""
-
-LEADING: Final = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a body and says nothing: a byte order mark, white space."""
 
 Shape: TypeAlias = Literal["events", "array", "whole"]
 

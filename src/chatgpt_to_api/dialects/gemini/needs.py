@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.needs import BYTES_PER_TOKEN, Feature, Need, Needs
-from chatgpt_to_api.dialects.bodies import NO_RAW, present
+from chatgpt_to_api.dialects.bodies import NO_RAW, UNREADABLE, present
 from chatgpt_to_api.dialects.gemini.messages import (
     FunctionCallingConfig,
     GenerateContentRequest,
@@ -44,7 +44,6 @@ class _Declares(msgspec.Struct, rename="camel"):
 _TURN: Final = msgspec.json.Decoder(_Turn)
 _TOOL_CONFIG: Final = msgspec.json.Decoder(_ToolConfig)
 _DECLARES: Final = msgspec.json.Decoder(_Declares)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def needs_of(asked: GenerateContentRequest, config: GenerationConfig) -> Needs:
@@ -99,7 +98,7 @@ def _texts(turn: _Turn) -> list[bytes]:
 def _turn(raw: Raw) -> _Turn:
     try:
         return _TURN.decode(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _Turn()
 
 
@@ -113,7 +112,7 @@ def _declares(asked: GenerateContentRequest) -> bool:
         try:
             if present(_DECLARES.decode(raw).function_declarations):
                 return True
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
     return False
 
@@ -123,7 +122,7 @@ def _mode(asked: GenerateContentRequest) -> str:
         return ""
     try:
         config = _TOOL_CONFIG.decode(asked.tool_config).function_calling_config
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
     return (config.mode or "").upper() if config is not None else ""
 

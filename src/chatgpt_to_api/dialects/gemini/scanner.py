@@ -11,12 +11,13 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import NO_RAW, present
+from chatgpt_to_api.dialects.bodies import LEADING, NO_RAW, UNREADABLE, present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
 from chatgpt_to_api.dialects.gemini.faults import fault_of_error, no_answer, no_reply
-from chatgpt_to_api.dialects.gemini.framing import LEADING, MAX_WHOLE, Shape, shape_of
+from chatgpt_to_api.dialects.gemini.framing import Shape, shape_of
 from chatgpt_to_api.dialects.gemini.usage import read_usage
+from chatgpt_to_api.dialects.reply_reading import MAX_WHOLE
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.json_array import MAX_ITEM, ArraySplitter
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event
@@ -46,7 +47,6 @@ class _Chunk(msgspec.Struct, rename="camel", gc=False):
 
 _NOTHING: Final = Passed(b"")
 _CHUNK: Final = msgspec.json.Decoder(_Chunk)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SEEN: Final = (b'{"text":""}', b'{"text": ""}')
 """A part that says nothing, as the last one often does."""
 
@@ -55,7 +55,7 @@ def read_whole(head: ReplyHead, body: bytes) -> WholeFacts:
     """Return what the body of a 2xx reply says; errors come with that status too."""
     try:
         chunk = _CHUNK.decode(body.lstrip(LEADING))
-    except _UNREADABLE:
+    except UNREADABLE:
         return WholeFacts(fault=no_reply(head, body))
     if present(chunk.error):
         return WholeFacts(fault=fault_of_error(chunk.error))
@@ -193,7 +193,7 @@ class GenerateScanner:
             chunk = _CHUNK.decode(payload)
         except msgspec.ValidationError:
             return None  # JSON, but none we know: a client may know it
-        except _UNREADABLE:
+        except UNREADABLE:
             said = payload[:200].decode("utf-8", "replace")
             return nonsense("The upstream sent an event that is not JSON.", said)
         if present(chunk.error):

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from chatgpt_to_api.dialects.bodies import UNREADABLE
+
 _SUSPECT: Final = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:')
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _LIST: Final = msgspec.json.Decoder(list[Raw])
@@ -53,7 +55,7 @@ def spelled(body: bytes) -> bytes:
         return body
     try:
         return _object(body, _REQUEST)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return body
 
 

@@ -6,7 +6,7 @@ the reply when every candidate has. What follows a reason can still be usage or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -17,7 +17,6 @@ from chatgpt_to_api.chat.events import (
     Annotated,
     ChatEvent,
     Citation,
-    Failed,
     FinishReason,
     LogprobsReported,
     Started,
@@ -25,13 +24,13 @@ from chatgpt_to_api.chat.events import (
     UsageReported,
 )
 from chatgpt_to_api.chat.places import Places
-from chatgpt_to_api.chat.request import Branch, ChatRequest, Opaque
+from chatgpt_to_api.chat.request import ChatRequest, Opaque
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import NO_RAW, present
+from chatgpt_to_api.dialects.bodies import NO_RAW, UNREADABLE, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
 from chatgpt_to_api.dialects.gemini.faults import fault_of_error, no_answer, no_reply
-from chatgpt_to_api.dialects.gemini.framing import LEADING, MAX_WHOLE, Shape, shape_of
+from chatgpt_to_api.dialects.gemini.framing import shape_of
 from chatgpt_to_api.dialects.gemini.messages import (
     DIALECT,
     MOST_INDEX,
@@ -39,7 +38,6 @@ from chatgpt_to_api.dialects.gemini.messages import (
     GenerateContentResponse,
     GroundingMetadata,
     LeanChunk,
-    LeanPart,
     LikelyToken,
     LogprobsResult,
     PromptFeedback,
@@ -49,6 +47,7 @@ from chatgpt_to_api.dialects.gemini.messages import (
 )
 from chatgpt_to_api.dialects.gemini.names import own_names
 from chatgpt_to_api.dialects.gemini.usage import read_usage
+from chatgpt_to_api.dialects.reply_reading import Broken, ReplyReader
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.json_array import MAX_ITEM, ArraySplitter
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter
@@ -58,7 +57,6 @@ _LEAN: Final = msgspec.json.Decoder(LeanChunk)
 _PART: Final = msgspec.json.Decoder(ReplyPart)
 _LOGPROBS: Final = msgspec.json.Decoder(LogprobsResult)
 _GROUNDING: Final = msgspec.json.Decoder(GroundingMetadata)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -87,97 +85,51 @@ _MISSES: Final = 3
 _NOTES: Final = ("groundingMetadata", "citationMetadata", "urlContextMetadata", "safetyRatings")
 
 
-class _Broken(Exception):
-    """The reply has failed."""
-
-    def __init__(self, fault: UpstreamFault) -> None:
-        self.fault = fault
-
-
-class GenerateReplyDecoder:
+class GenerateReplyDecoder(ReplyReader):
     """Decodes one reply. ``fault`` says what a failure means."""
 
     def __init__(self, request: ChatRequest, head: ReplyHead) -> None:
+        super().__init__()
         self._head = head
         self._names = own_names(request)
         self._own_client = request.dialect == DIALECT
-        self._shape: Shape | None = None
-        self._events = SseSplitter()
-        self._array = ArraySplitter()
-        self._body: list[bytes] = []  # of a whole reply
-        self._size = 0
+        self._splitter = SseSplitter()
+        self._array: ArraySplitter | None = None
         self._started = False
         self._choices: dict[int, _Choice] = {}
-        self._expected = request.n
         self._usage = NO_RAW
         self._misses = 0
-        self.fault: UpstreamFault | None = None
-        self.done: bool = False
-        self.revised: str | None = None
 
-    def feed(self, data: bytes) -> list[ChatEvent]:
-        """Take the next bytes; return the events they complete."""
-        if self.done or self.fault is not None:
-            return []
-        if self._shape is None:
-            data = data.lstrip(LEADING)
-            self._shape = shape_of(self._head, data)
-        events: list[ChatEvent] = []
-        try:
-            match self._shape:
-                case "events":
-                    for found in self._events.runs(data):
-                        if isinstance(found, bytes):
-                            self._block(found, events)
-                        else:
-                            self._payload(found.data, events)
-                    if self._events.overflow:
-                        raise _Broken(too_long(MAX_EVENT))
-                case "array":
-                    self._items(data, events)
-                case _:
-                    self._body.append(data)
-                    self._size += len(data)
-                    if self._size > MAX_WHOLE:
-                        raise _Broken(too_long(MAX_WHOLE))
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return events
+    # -- a stream ----------------------------------------------------------------------------
 
-    def eof(self) -> list[ChatEvent]:
-        """The body has ended: well only where every candidate has."""
-        if self.done or self.fault is not None:
-            return []
-        events: list[ChatEvent] = []
-        try:
-            match self._shape:
-                case "events":
-                    for event in self._events.eof():
-                        self._payload(event.data, events)
-                    if self._events.cut is not None:
-                        self._cut_payload(self._events.cut.data, events)
-                case "array":
-                    if not self._array.done and not self._has_ended:
-                        raise _Broken(truncated())
-                case _:
-                    self._whole(b"".join(self._body), events)
-            self._end(events)
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return events
+    def _is_stream(self, data: bytes) -> bool:
+        shape = shape_of(self._head, data)
+        if shape == "array":
+            self._array = ArraySplitter()
+        return shape != "whole"
 
-    @property
-    def kept_at(self) -> Branch | None:
-        """Nowhere: this dialect's servers keep no conversations."""
-        return None
+    def _stream(self, data: bytes, events: list[ChatEvent]) -> None:
+        if self._array is not None:
+            self._items(self._array, data, events)
+            return
+        for found in self._splitter.runs(data):
+            if isinstance(found, bytes):
+                self._block(found, events)
+            else:
+                self._payload(found.data, events)
+        if self._splitter.overflow:
+            raise Broken(too_long(MAX_EVENT))
 
-    def follow_up(self) -> ChatRequest | None:
-        """Return None: an answer that was cut stays as it is."""
-        return None
-
-    def conclude(self) -> list[ChatEvent]:
-        """Return nothing: no end is ever held back."""
-        return []
+    def _close(self, events: list[ChatEvent]) -> None:
+        """The stream is good only where every candidate has ended."""
+        if self._array is None:
+            for event in self._splitter.eof():
+                self._payload(event.data, events)
+            if self._splitter.cut is not None:
+                self._cut_payload(self._splitter.cut.data, events)
+        elif not self._array.done and not self._has_ended:
+            raise Broken(truncated())
+        self._end(events)
 
     # -- chunks ------------------------------------------------------------------------------
 
@@ -212,7 +164,7 @@ class GenerateReplyDecoder:
             return None
         try:
             return _LEAN.decode_lines(lines)
-        except _UNREADABLE:
+        except UNREADABLE:
             self._misses += 1
             return None
 
@@ -220,37 +172,32 @@ class GenerateReplyDecoder:
         usages = [c.usage_metadata for c in chunks if c.usage_metadata is not NO_RAW]
         self._usage = next(filter(present, reversed(usages)), self._usage)
         pieces = [(c.index, c.content.parts[0]) for chunk in chunks for c in chunk.candidates]
-        if len({(index, part.thought) for index, part in pieces}) == 1:
-            self._text(pieces, events)
-        else:
-            for piece in pieces:
-                self._text([piece], events)
+        whole = len({(index, part.thought) for index, part in pieces}) == 1
+        for run in [pieces] if whole else [[piece] for piece in pieces]:
+            index, first = run[0]
+            text = "".join([part.text for _, part in run])
+            self._choice(index).text(text, events, thought=first.thought)
 
-    def _text(self, pieces: Sequence[tuple[int, LeanPart]], events: list[ChatEvent]) -> None:
-        index, first = pieces[0]
-        text = "".join([part.text for _, part in pieces])
-        self._choice(index).text(text, events, thought=first.thought)
-
-    def _items(self, data: bytes, events: list[ChatEvent]) -> None:
-        for item in self._array.feed(data):
+    def _items(self, array: ArraySplitter, data: bytes, events: list[ChatEvent]) -> None:
+        for item in array.feed(data):
             self._payload(item, events)
-        if self._array.broken:
-            raise _Broken(nonsense("The upstream sent an array of something that is no chunk."))
-        if self._array.overflow:
-            raise _Broken(too_long(MAX_ITEM))
-        if self._array.done:
+        if array.broken:
+            raise Broken(nonsense("The upstream sent an array of something that is no chunk."))
+        if array.overflow:
+            raise Broken(too_long(MAX_ITEM))
+        if array.done:
             self._end(events)
 
     def _whole(self, body: bytes, events: list[ChatEvent]) -> None:
-        body = body.removeprefix(b"\xef\xbb\xbf")
         try:
             chunk = _CHUNK.decode(body)
-        except _UNREADABLE:
-            raise _Broken(no_reply(self._head, body)) from None
+        except UNREADABLE:
+            raise Broken(no_reply(self._head, body)) from None
         known = (chunk.candidates, chunk.prompt_feedback)
         if not present(chunk.error) and all(part is None for part in known):
-            raise _Broken(no_reply(self._head, body))
+            raise Broken(no_reply(self._head, body))
         self._chunk(chunk, events)
+        self._end(events)
 
     def _cut_payload(self, payload: bytes, events: list[ChatEvent]) -> None:
         """Read a last line without its end where it is whole all the same."""
@@ -265,12 +212,12 @@ class GenerateReplyDecoder:
         except msgspec.ValidationError as error:
             if payload.lstrip()[:1] != b"{":
                 return  # a word some servers end with: nothing this dialect knows
-            raise _Broken(nonsense(f"The upstream sent a chunk that is none: {error}.")) from None
-        except _UNREADABLE:
+            raise Broken(nonsense(f"The upstream sent a chunk that is none: {error}.")) from None
+        except UNREADABLE:
             if payload.strip() == b"[DONE]":
                 return
             said = payload[:200].decode("utf-8", "replace")
-            raise _Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
+            raise Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
         self._chunk(chunk, events)
 
     def _chunk(self, chunk: GenerateContentResponse, events: list[ChatEvent]) -> None:
@@ -278,7 +225,7 @@ class GenerateReplyDecoder:
         if present(chunk.usage_metadata):
             self._usage = chunk.usage_metadata
         if present(chunk.error):
-            raise _Broken(fault_of_error(chunk.error))
+            raise Broken(fault_of_error(chunk.error))
         if not self._started and (chunk.candidates or chunk.prompt_feedback):
             self._started = True
             events.append(Started(chunk.model_version or ""))
@@ -300,34 +247,27 @@ class GenerateReplyDecoder:
         choice = self._choices.get(index)
         if choice is None:
             if not 0 <= index <= MOST_INDEX:
-                raise _Broken(nonsense(f"The upstream sent a candidate numbered {index}."))
+                raise Broken(nonsense(f"The upstream sent a candidate numbered {index}."))
             choice = _Choice(index, self._names, own_client=self._own_client)
             self._choices[index] = choice
         return choice
 
     def _end(self, events: list[ChatEvent]) -> None:
         if not self._choices:
-            raise _Broken(nonsense("The upstream's reply ended without an answer."))
+            raise Broken(nonsense("The upstream's reply ended without an answer."))
         if not self._has_ended:
-            raise _Broken(truncated())
+            raise Broken(truncated())
         for choice in self._choices.values():
             fault = choice.finish(events)
             if fault is not None:
-                raise _Broken(fault)
+                raise Broken(fault)
         self.done = True
-        self._report(events)
-
-    def _report(self, events: list[ChatEvent]) -> None:
-        usage: Usage | None = read_usage(self._usage)
+        usage = self._reported()
         if usage is not None:
             events.append(UsageReported(usage))
 
-    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
-        self.fault = fault
-        self._body.clear()
-        self._report(events)
-        events.append(Failed(fault.error))
-        return events
+    def _reported(self) -> Usage | None:
+        return read_usage(self._usage)
 
 
 class _Choice:
@@ -392,8 +332,8 @@ class _Choice:
     def _part(self, raw: Raw, events: list[ChatEvent]) -> None:
         try:
             part = _PART.decode(raw)
-        except _UNREADABLE:
-            raise _Broken(nonsense("The upstream sent a part that is none.")) from None
+        except UNREADABLE:
+            raise Broken(nonsense("The upstream sent a part that is none.")) from None
         signature = None
         if part.thought_signature is not None:
             signature = Opaque(DIALECT, part.thought_signature)
@@ -438,7 +378,7 @@ class _Choice:
         """Read how probable tokens were; [] where that has no known form."""
         try:
             found = _LOGPROBS.decode(raw)
-        except _UNREADABLE:
+        except UNREADABLE:
             return []
         if not found.chosen_candidates:
             return []
@@ -469,7 +409,7 @@ class _Choice:
     def _citations(self, raw: Raw) -> Iterable[ChatEvent]:
         try:
             found = _GROUNDING.decode(raw)
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         pages = [chunk.web or chunk.retrieved_context for chunk in found.grounding_chunks]
         cited = set()

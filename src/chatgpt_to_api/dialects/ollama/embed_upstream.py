@@ -8,7 +8,7 @@ import msgspec
 
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import (
     Scanner,
     UpstreamFault,
@@ -23,7 +23,7 @@ from chatgpt_to_api.dialects.ollama.embed_messages import (
 )
 from chatgpt_to_api.dialects.ollama.faults import fault_of_reply
 from chatgpt_to_api.dialects.ollama.server import OllamaServer
-from chatgpt_to_api.dialects.ollama.upstream_reply import UNREADABLE, no_reply
+from chatgpt_to_api.dialects.ollama.upstream_reply import no_reply
 from chatgpt_to_api.wire.http import HttpRequest, ReplyHead, RequestHead
 from chatgpt_to_api.wire.secret import Access
 

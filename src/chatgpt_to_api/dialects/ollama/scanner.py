@@ -11,11 +11,11 @@ import re
 from typing import Final
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import complaint, nonsense, too_long, truncated
 from chatgpt_to_api.dialects.ollama.messages import ReplyLine
-from chatgpt_to_api.dialects.ollama.upstream_reply import LINE, UNREADABLE, no_reply, usage_of
+from chatgpt_to_api.dialects.ollama.upstream_reply import LINE, no_reply, usage_of
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.ndjson import MAX_LINE, LineSplitter
 

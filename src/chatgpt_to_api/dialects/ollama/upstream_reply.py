@@ -5,7 +5,6 @@ A whole reply is a stream of one line, so both are read alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -14,16 +13,14 @@ import msgspec
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import (
     ChatEvent,
-    Failed,
     FinishReason,
     LogprobsReported,
     Started,
     TokenLogprob,
     UsageReported,
 )
-from chatgpt_to_api.chat.request import Branch, ChatRequest
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import (
     challenge_page,
@@ -34,12 +31,12 @@ from chatgpt_to_api.dialects.faults import (
 )
 from chatgpt_to_api.dialects.ollama.arguments import as_text
 from chatgpt_to_api.dialects.ollama.messages import CallMessage, Likely, ReplyLine
+from chatgpt_to_api.dialects.reply_reading import Broken, ReplyReader
 from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.ndjson import MAX_LINE, LineSplitter
 
 LINE: Final = msgspec.json.Decoder(ReplyLine)
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _REASONS: Final[dict[str, FinishReason]] = {
     "length": "length",
@@ -47,76 +44,30 @@ _REASONS: Final[dict[str, FinishReason]] = {
 }
 
 
-class _Broken(Exception):
-    """The reply has failed."""
-
-    def __init__(self, fault: UpstreamFault) -> None:
-        self.fault = fault
-
-
-class OllamaReplyDecoder:
+class OllamaReplyDecoder(ReplyReader):
     """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
 
     def __init__(self, head: ReplyHead) -> None:
+        super().__init__()
         self._head = head
         self._lines = LineSplitter()
         self._tracker = BlockTracker()
         self._started = False
         self._calls = 0
-        self._usage: Usage | None = None
-        self.fault: UpstreamFault | None = None
-        self.done: bool = False
-        self.revised: str | None = None
 
-    def feed(self, data: bytes) -> list[ChatEvent]:
-        """Take the next bytes; return the events they complete."""
-        if self.done or self.fault is not None:
-            return []
-        events: list[ChatEvent] = []
+    def _is_stream(self, data: bytes) -> bool:  # noqa: ARG002
+        return True
+
+    def _stream(self, data: bytes, events: list[ChatEvent]) -> None:
+        lines = self._lines.feed(data)
+        found: list[ReplyLine] = []
         try:
-            self._read(self._lines.feed(data), events)
-            if self._lines.overflow and not self.done:
-                raise _Broken(too_long(MAX_LINE))
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return events
-
-    def eof(self) -> list[ChatEvent]:
-        """The body has ended: well only after a line that says ``done``."""
-        if self.done or self.fault is not None:
-            return []
-        events: list[ChatEvent] = []
-        last = self._lines.eof()
-        try:
-            if last:
-                self._last(last, events)
-            if not self.done:
-                raise _Broken(self._cut())
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return events
-
-    @property
-    def kept_at(self) -> Branch | None:
-        """Nowhere: this dialect's servers keep no conversations."""
-        return None
-
-    def follow_up(self) -> ChatRequest | None:
-        """Return None: an answer that was cut stays as it is."""
-        return None
-
-    def conclude(self) -> list[ChatEvent]:
-        """Return nothing: no end is ever held back."""
-        return []
-
-    def _read(self, lines: Sequence[bytes], events: list[ChatEvent]) -> None:
-        try:
-            found = LINE.decode_lines(b"\n".join(lines)) if lines else []
+            if lines:
+                found = LINE.decode_lines(b"\n".join(lines))
         except UNREADABLE:
-            for data in lines:
+            for raw in lines:
                 if not self.done:
-                    self._line(self._decoded(data), events)
-            return
+                    self._line(self._decoded(raw), events)
         texts: list[str] = []
         for line in found:
             if self.done:
@@ -129,6 +80,20 @@ class OllamaReplyDecoder:
             texts.clear()
             self._line(line, events)
         events += self._tracker.text("".join(texts))
+        if self._lines.overflow and not self.done:
+            raise Broken(too_long(MAX_LINE))
+
+    def _close(self, events: list[ChatEvent]) -> None:
+        """The stream is good only after a line that says ``done``."""
+        last = self._lines.eof()
+        if last:
+            self._last(last, events)
+        if not self.done:
+            raise Broken(self._cut())
+
+    def _whole(self, body: bytes, events: list[ChatEvent]) -> None:  # noqa: ARG002
+        """Nothing came: all that comes is read as lines."""
+        raise Broken(self._cut())
 
     def _last(self, data: bytes, events: list[ChatEvent]) -> None:
         """Read a last line without its end. Half a line is a reply that was cut."""
@@ -137,21 +102,21 @@ class OllamaReplyDecoder:
         except UNREADABLE:
             if not self._started:
                 self._decoded(data)  # it says what is wrong, where that is no cut
-            raise _Broken(self._cut()) from None
+            raise Broken(self._cut()) from None
         self._line(line, events)
 
     def _decoded(self, data: bytes) -> ReplyLine:
         try:
             return LINE.decode(data)
         except UNREADABLE:
-            raise _Broken(no_reply(self._head, data)) from None
+            raise Broken(no_reply(self._head, data)) from None
 
     def _line(self, line: ReplyLine, events: list[ChatEvent]) -> None:
         if present(line.error):
-            raise _Broken(complaint(line.error))
+            raise Broken(complaint(line.error))
         message = line.message
         if message is None and line.response is None and not line.done:
-            raise _Broken(nonsense("The upstream sent a line that is no part of an answer."))
+            raise Broken(nonsense("The upstream sent a line that is no part of an answer."))
         if not self._started:
             self._started = True
             events.append(Started(line.model or ""))
@@ -170,7 +135,7 @@ class OllamaReplyDecoder:
         """A call comes whole. One without an id gets one from when it came, so it is a new one."""
         arguments = as_text(call.function.arguments)
         if arguments is None:
-            raise _Broken(nonsense("The upstream sent a tool call whose arguments are no object."))
+            raise Broken(nonsense("The upstream sent a tool call whose arguments are no object."))
         made = blake2b(f"{at} {self._calls} {call.function.name}".encode(), digest_size=12)
         self._calls += 1
         return [
@@ -193,11 +158,6 @@ class OllamaReplyDecoder:
         if not self._started:
             return nonsense("The upstream's stream ended without an answer.")
         return truncated()
-
-    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
-        self.fault = fault
-        events.append(Failed(fault.error))
-        return events
 
 
 def usage_of(line: ReplyLine) -> Usage | None:

@@ -26,9 +26,6 @@ TERMINAL: Final = b"data: [DONE]\n\n"
 
 Shape: TypeAlias = Literal["stream", "whole"]
 
-LEADING: Final = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a body and says nothing: a byte order mark, white space."""
-
 
 def shape_of(head: ReplyHead, data: bytes) -> Shape | None:
     """Tell a stream from a whole body by its first byte (``LEADING`` is off); None without one.

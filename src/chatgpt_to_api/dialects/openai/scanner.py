@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import LEADING, UNREADABLE, present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault
 from chatgpt_to_api.dialects.faults import (
     anything,
@@ -26,7 +26,6 @@ from chatgpt_to_api.dialects.faults import (
 from chatgpt_to_api.dialects.openai.messages import MarkedChunk, SpokenChoice, SpokenChunk
 from chatgpt_to_api.dialects.openai.replies import (
     DONE,
-    LEADING,
     TERMINAL,
     Shape,
     ends_by_itself,
@@ -34,12 +33,7 @@ from chatgpt_to_api.dialects.openai.replies import (
     shape_of,
 )
 from chatgpt_to_api.dialects.openai.usage import read_usage
-from chatgpt_to_api.dialects.openai.whole import (
-    MAX_READ_WHOLE,
-    UNREADABLE,
-    as_stream,
-    read_whole,
-)
+from chatgpt_to_api.dialects.openai.whole import MAX_READ_WHOLE, as_stream, read_whole
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
 

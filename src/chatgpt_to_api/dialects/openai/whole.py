@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import WholeFacts
 from chatgpt_to_api.dialects.faults import anything
 from chatgpt_to_api.dialects.openai.messages import LooseReply, WholeReply
@@ -17,8 +17,6 @@ from chatgpt_to_api.wire.http import ReplyHead
 
 MAX_READ_WHOLE: Final = 8 * 1024 * 1024
 """Largest reply that is read as one object, bytes; a larger one goes on unread."""
-
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _BOM: Final = b"\xef\xbb\xbf"
 _UNREAD: Final = WholeFacts()

@@ -20,7 +20,6 @@ from chatgpt_to_api.chat.events import (
     AudioDelta,
     ChatEvent,
     Citation,
-    Failed,
     FinishReason,
     LogprobsReported,
     ReasoningDelta,
@@ -31,10 +30,9 @@ from chatgpt_to_api.chat.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chatgpt_to_api.chat.request import Branch, ChatRequest, Opaque
+from chatgpt_to_api.chat.request import Opaque
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import NO_RAW, present
-from chatgpt_to_api.dialects.contract import UpstreamFault
+from chatgpt_to_api.dialects.bodies import NO_RAW, UNREADABLE, present
 from chatgpt_to_api.dialects.faults import (
     anything,
     complaint,
@@ -45,8 +43,6 @@ from chatgpt_to_api.dialects.faults import (
 )
 from chatgpt_to_api.dialects.openai.replies import (
     DONE,
-    LEADING,
-    Shape,
     ends_by_itself,
     no_completion,
     shape_of,
@@ -67,11 +63,9 @@ from chatgpt_to_api.dialects.openai_chat.messages import (
     UrlAnnotation,
 )
 from chatgpt_to_api.dialects.openai_chat.tool_calls import LatePiece, ToolCalls
+from chatgpt_to_api.dialects.reply_reading import Broken, ReplyReader
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
-
-MAX_WHOLE: Final = 64 * 1024 * 1024
-"""Largest reply that is one object, bytes."""
 
 _CHUNK: Final = msgspec.json.Decoder(Chunk)
 _LOGPROBS: Final = msgspec.json.Decoder(Logprobs)
@@ -97,96 +91,53 @@ _MISSES: Final = 3
 """How many reads may fail to be plain text before the lean road is left for good."""
 
 
-class _Broken(Exception):
-    """The reply has failed."""
-
-    def __init__(self, fault: UpstreamFault) -> None:
-        self.fault = fault
-
-
-class ChatReplyDecoder:
+class ChatReplyDecoder(ReplyReader):
     """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen."""
 
     def __init__(self, head: ReplyHead, names: Mapping[str, str] = MappingProxyType({})) -> None:
         """``names``: what tools are really called whose names the server would refuse."""
+        super().__init__()
         self._head = head
         self._names = names
-        self._shape: Shape | None = None
         self._splitter = SseSplitter()
-        self._body: list[bytes] = []  # of a whole reply
-        self._size = 0
         self._started = False
         self._reply_id = ""
         self._choices: dict[int, _Choice] = {}
         self._usage = NO_RAW
         self._misses = 0
-        self.fault: UpstreamFault | None = None
-        self.done: bool = False
-        self.revised: str | None = None
-
-    def feed(self, data: bytes) -> list[ChatEvent]:
-        """Take the next bytes; return the events they complete."""
-        if self.done or self.fault is not None:
-            return []
-        if self._shape is None:
-            data = data.lstrip(LEADING)
-            self._shape = shape_of(self._head, data)
-        if self._shape != "stream":
-            self._body.append(data)
-            self._size += len(data)
-            return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
-        events: list[ChatEvent] = []
-        try:
-            found = self._splitter.feed(data)
-            if isinstance(found, list):
-                for event in found:
-                    self._event(event, events)
-            elif found:
-                self._block(found, events)
-            if self._splitter.overflow and not self.done:
-                raise _Broken(too_long(MAX_EVENT))
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return _merged(events)
-
-    def eof(self) -> list[ChatEvent]:
-        """The body has ended: well only after ``[DONE]``, or with every choice finished."""
-        if self.done or self.fault is not None:
-            return []
-        events: list[ChatEvent] = []
-        try:
-            if self._shape != "stream":
-                self._whole(b"".join(self._body), events)
-                return events
-            for event in self._splitter.eof():
-                self._event(event, events)
-            cut = self._splitter.cut
-            if cut is not None and not self.done and ends_by_itself(cut.data):
-                self._event(cut, events)
-            if not self.done:
-                if not self._choices:
-                    raise _Broken(nonsense("The upstream's stream ended without an answer."))
-                if not all(choice.tracker.finished for choice in self._choices.values()):
-                    raise _Broken(truncated())
-                self._end(events)
-        except _Broken as broken:
-            return self._fail(events, broken.fault)
-        return _merged(events)
-
-    @property
-    def kept_at(self) -> Branch | None:
-        """Nowhere: this dialect's servers keep no conversations."""
-        return None
-
-    def follow_up(self) -> ChatRequest | None:
-        """Return None: an answer that was cut stays as it is."""
-        return None
-
-    def conclude(self) -> list[ChatEvent]:
-        """Return nothing: no end is ever held back."""
-        return []
 
     # -- a stream ----------------------------------------------------------------------------
+
+    def _is_stream(self, data: bytes) -> bool:
+        return shape_of(self._head, data) == "stream"
+
+    def _stream(self, data: bytes, events: list[ChatEvent]) -> None:
+        found = self._splitter.feed(data)
+        if isinstance(found, list):
+            for event in found:
+                self._event(event, events)
+        elif found:
+            self._block(found, events)
+        if self._splitter.overflow and not self.done:
+            raise Broken(too_long(MAX_EVENT))
+        if len(events) > 1:
+            _merge(events)
+
+    def _close(self, events: list[ChatEvent]) -> None:
+        """The stream is good after ``[DONE]``, or with every choice finished."""
+        for event in self._splitter.eof():
+            self._event(event, events)
+        cut = self._splitter.cut
+        if cut is not None and not self.done and ends_by_itself(cut.data):
+            self._event(cut, events)
+        if not self.done:
+            if not self._choices:
+                raise Broken(nonsense("The upstream's stream ended without an answer."))
+            if not all(choice.tracker.finished for choice in self._choices.values()):
+                raise Broken(truncated())
+            self._end(events)
+        if len(events) > 1:
+            _merge(events)
 
     def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
         """Read plain payloads, one a line."""
@@ -203,7 +154,7 @@ class ChatReplyDecoder:
             end = len(lines) - len(DONE)
         try:
             chunks = _CHUNK.decode_lines(lines if end < 0 else lines[:end])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             for line in lines.split(b"\n"):
                 self._payload(line, events)
             return
@@ -243,7 +194,7 @@ class ChatReplyDecoder:
 
     def _event(self, event: SseEvent, events: list[ChatEvent]) -> None:
         if event.name == b"error" and not self.done:
-            raise _Broken(fault_of_event(anything(event.data)))
+            raise Broken(fault_of_event(anything(event.data)))
         self._payload(event.data, events)
 
     def _payload(self, payload: bytes, events: list[ChatEvent]) -> None:
@@ -257,10 +208,10 @@ class ChatReplyDecoder:
         except msgspec.ValidationError as error:
             if payload.lstrip()[:1] != b"{":
                 return  # a number, a word: nothing this dialect knows
-            raise _Broken(nonsense(f"The upstream sent a chunk that is none: {error}.")) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Broken(nonsense(f"The upstream sent a chunk that is none: {error}.")) from None
+        except UNREADABLE:
             said = payload[:200].decode("utf-8", "replace")
-            raise _Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
+            raise Broken(nonsense("The upstream sent an event that is not JSON.", said)) from None
         if not self._started and chunk.choices:
             self._start(payload, events)
         self._chunk(chunk, events)
@@ -286,7 +237,7 @@ class ChatReplyDecoder:
         if present(chunk.usage):
             self._usage = chunk.usage
         if present(chunk.error):
-            raise _Broken(complaint(chunk.error))
+            raise Broken(complaint(chunk.error))
         noted = {
             name: raw
             for name, raw in (("moderation", chunk.moderation), ("metadata", chunk.metadata))
@@ -302,14 +253,14 @@ class ChatReplyDecoder:
                 state.take(choice.delta or choice.message, events)
             except LatePiece:
                 message = "The upstream went back to a tool call it had left."
-                raise _Broken(nonsense(message)) from None
+                raise Broken(nonsense(message)) from None
             if present(choice.logprobs):
                 events += state.logprobs(choice.logprobs)
             if present(choice.error):
-                raise _Broken(complaint(choice.error))
+                raise Broken(complaint(choice.error))
             reason = (choice.finish_reason or "").lower()
             if reason in _BROKEN:
-                raise _Broken(nonsense(f"The upstream ended its answer with {reason!r}."))
+                raise Broken(nonsense(f"The upstream ended its answer with {reason!r}."))
             if reason:
                 events += state.finish(_REASONS.get(reason, "stop"))
 
@@ -317,45 +268,38 @@ class ChatReplyDecoder:
         choice = self._choices.get(index)
         if choice is None:
             if not 0 <= index < MAX_CHOICES:
-                raise _Broken(nonsense(f"The upstream sent a choice numbered {index}."))
+                raise Broken(nonsense(f"The upstream sent a choice numbered {index}."))
             choice = self._choices[index] = _Choice(index, self._reply_id, self._names)
         return choice
 
     def _done(self, events: list[ChatEvent]) -> None:
         if not self._choices:
-            raise _Broken(nonsense("The upstream's stream ended without an answer."))
+            raise Broken(nonsense("The upstream's stream ended without an answer."))
         for choice in self._choices.values():
             events += choice.finish("stop")  # only for one whose reason never came
         self._end(events)
 
     def _end(self, events: list[ChatEvent]) -> None:
         self.done = True
-        self._report(events)
-
-    def _report(self, events: list[ChatEvent]) -> None:
-        usage: Usage | None = read_usage(self._usage)
+        usage = self._reported()
         if usage is not None:
             events.append(UsageReported(usage))
+
+    def _reported(self) -> Usage | None:
+        return read_usage(self._usage)
 
     # -- a whole reply -----------------------------------------------------------------------
 
     def _whole(self, body: bytes, events: list[ChatEvent]) -> None:
         try:
-            chunk = _CHUNK.decode(body.removeprefix(b"\xef\xbb\xbf"))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _Broken(no_completion(self._head, body)) from None
+            chunk = _CHUNK.decode(body)
+        except UNREADABLE:
+            raise Broken(no_completion(self._head, body)) from None
         if not present(chunk.error) and not chunk.choices:
-            raise _Broken(no_completion(self._head, body))
-        self._start(body.removeprefix(b"\xef\xbb\xbf"), events)
+            raise Broken(no_completion(self._head, body))
+        self._start(body, events)
         self._chunk(chunk, events)
         self._done(events)
-
-    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
-        self.fault = fault
-        self._body.clear()
-        self._report(events)
-        events.append(Failed(fault.error))
-        return events
 
 
 class _Choice:
@@ -483,10 +427,8 @@ def _likely(tokens: list[Likely] | None) -> tuple[TokenLogprob, ...]:
     )
 
 
-def _merged(events: list[ChatEvent]) -> list[ChatEvent]:
+def _merge(events: list[ChatEvent]) -> None:
     """Join pieces that follow each other: nobody can tell them apart, and all after is cheaper."""
-    if len(events) < 2:
-        return events
     merged: list[ChatEvent] = []
     run: list[str] = []
     for event, after in zip(events, [*events[1:], None], strict=True):
@@ -499,7 +441,7 @@ def _merged(events: list[ChatEvent]) -> list[ChatEvent]:
                 run.clear()
             case _:
                 merged.append(event)
-    return merged
+    events[:] = merged
 
 
 def _goes_on(event: ChatEvent, after: ChatEvent | None) -> bool:

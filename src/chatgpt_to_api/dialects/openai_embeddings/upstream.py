@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import Scanner, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import (
     challenge_page,
@@ -97,7 +97,7 @@ class EmbeddingsUpstream:
         """Return what a 2xx reply says."""
         try:
             reply = _REPLY.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             said = read_error_body(head.content_type, body[: 64 * 1024])
             fault = challenge_page(said) if said.is_html else nonsense(_NO_VECTORS, said.message)
             return WholeFacts(fault=fault)

@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Raw
 
 from chatgpt_to_api.chat.usage import Usage
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import LEADING, UNREADABLE, present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
-from chatgpt_to_api.dialects.openai.replies import LEADING, Shape, ends_by_itself, shape_of
+from chatgpt_to_api.dialects.openai.replies import Shape, ends_by_itself, shape_of
 from chatgpt_to_api.dialects.openai_responses.faults import fault_of_event, no_response
 from chatgpt_to_api.dialects.openai_responses.messages import ResponseObject, StreamEvent
 from chatgpt_to_api.dialects.openai_responses.usage import read_usage
@@ -30,7 +30,6 @@ MAX_READ_WHOLE: Final = 8 * 1024 * 1024
 _NOTHING: Final = Passed(b"")
 _EVENT: Final = msgspec.json.Decoder(StreamEvent)
 _RESPONSE: Final = msgspec.json.Decoder(ResponseObject)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENDING: Final = ("response.completed", "response.incomplete")
 _FAILING: Final = ("response.failed", "response.cancelled", "error")
 _MARK: Final = re.compile(
@@ -144,7 +143,7 @@ class ResponseScanner:
                 return fault_of_event(anything(event.data))
             self._committed = self._committed or event.data.lstrip()[:1] == b"{"
             return None
-        except _UNREADABLE:
+        except UNREADABLE:
             if self._committed:
                 return None
             words = event.data[:200].decode("utf-8", "replace")
@@ -207,7 +206,7 @@ def read_whole(head: ReplyHead, body: bytes) -> WholeFacts:
         return WholeFacts()
     try:
         response = _RESPONSE.decode(body.removeprefix(b"\xef\xbb\xbf"))
-    except _UNREADABLE:
+    except UNREADABLE:
         return WholeFacts(fault=no_response(head, body))
     if present(response.error):
         return WholeFacts(fault=fault_of_event({"error": anything(bytes(response.error))}))
@@ -251,7 +250,7 @@ def _is_plain(block: bytes) -> bool:
 def _response(raw: Raw) -> ResponseObject:
     try:
         return _RESPONSE.decode(raw) if present(raw) else ResponseObject()
-    except _UNREADABLE:
+    except UNREADABLE:
         return ResponseObject()
 
 

@@ -18,17 +18,22 @@ from msgspec import Raw
 from chatgpt_to_api.chat.blocks import BlockTracker
 from chatgpt_to_api.chat.events import ChatEvent
 from chatgpt_to_api.chat.fitting import ToolNames
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
+from chatgpt_to_api.dialects.faults import nonsense
 from chatgpt_to_api.dialects.openai_responses.messages import OutputItem
 from chatgpt_to_api.dialects.openai_responses.naming import flat_name
+from chatgpt_to_api.dialects.reply_reading import Broken
 from chatgpt_to_api.wire.json_prefix import ObjectPrefix
 
 CALLS: Final = ("function_call", "custom_tool_call", "tool_search_call")
 """Types of items that are calls."""
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 _STRING: Final = msgspec.json.Decoder(str)
+
+_CONTRADICTED: Final = (
+    "The upstream ended a tool call with other arguments than it had sent of it; "
+    "do not run that call."
+)
 
 
 class Trust:
@@ -38,10 +43,6 @@ class Trust:
 
     def __init__(self) -> None:
         self.good = True
-
-
-class Contradicted(Exception):
-    """A whole call is not what was already handed on of it."""
 
 
 class Item:
@@ -138,12 +139,12 @@ class Calls:
         return call is not None and (call.written is not None or call.prefix.whole)
 
     def whole(self, known: Item, item: OutputItem) -> list[ChatEvent]:
-        """A call is complete as ``item`` has it. Raises Contradicted."""
+        """A call is complete as ``item`` has it. Raises Broken."""
         written = item.input if item.type == "custom_tool_call" else _arguments(item.arguments)
         return self._complete(known, item, written or known.written or "".join(known.pieces))
 
     def as_far_as_it_came(self, known: Item) -> list[ChatEvent]:
-        """End a call that the server has not ended. Raises Contradicted."""
+        """End a call that the server has not ended. Raises Broken."""
         first = known.first
         begun = first.input if first.type == "custom_tool_call" else _arguments(first.arguments)
         known.done = True
@@ -172,7 +173,7 @@ class Calls:
         if same_name and known.prefix.whole and _json(sent) == _json(written):
             return ""  # in another layout
         self._trust.good = False
-        raise Contradicted
+        raise Broken(nonsense(_CONTRADICTED))
 
     def _name(self, item: OutputItem) -> str:
         name = item.name or ""

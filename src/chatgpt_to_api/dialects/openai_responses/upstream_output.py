@@ -25,7 +25,7 @@ from chatgpt_to_api.chat.events import (
 )
 from chatgpt_to_api.chat.fitting import ToolNames
 from chatgpt_to_api.chat.request import Opaque
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.openai_responses.messages import (
     DIALECT,
     Likely,
@@ -38,7 +38,6 @@ from chatgpt_to_api.dialects.openai_responses.messages import (
 )
 from chatgpt_to_api.dialects.openai_responses.upstream_calls import (
     CALLS,
-    UNREADABLE,
     Calls,
     Item,
     Trust,
@@ -59,7 +58,7 @@ _BETWEEN: Final = "\n\n"
 class Output:
     """The items of one reply, in whatever order and completeness their events come.
 
-    Every method that takes something raises Contradicted where a call's end takes it back.
+    Every method that takes something raises Broken where a call's end takes it back.
     """
 
     def __init__(self, names: ToolNames, trust: Trust) -> None:

@@ -14,35 +14,27 @@ from msgspec import Raw
 
 from chatgpt_to_api.chat.events import (
     ChatEvent,
-    Failed,
     FinishReason,
     Started,
     UsageReported,
 )
 from chatgpt_to_api.chat.fitting import ToolNames
-from chatgpt_to_api.chat.request import Branch, ChatRequest
-from chatgpt_to_api.dialects.bodies import present
+from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
-from chatgpt_to_api.dialects.openai.replies import DONE, LEADING, Shape, ends_by_itself, shape_of
+from chatgpt_to_api.dialects.openai.replies import DONE, ends_by_itself, shape_of
 from chatgpt_to_api.dialects.openai_responses.faults import fault_of_event, no_response
 from chatgpt_to_api.dialects.openai_responses.messages import (
     ResponseObject,
     StreamEvent,
     TextDelta,
 )
-from chatgpt_to_api.dialects.openai_responses.upstream_calls import (
-    UNREADABLE,
-    Contradicted,
-    Trust,
-)
+from chatgpt_to_api.dialects.openai_responses.upstream_calls import Trust
 from chatgpt_to_api.dialects.openai_responses.upstream_output import Output
 from chatgpt_to_api.dialects.openai_responses.usage import read_usage
+from chatgpt_to_api.dialects.reply_reading import Broken, ReplyReader
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter
-
-MAX_WHOLE: Final = 64 * 1024 * 1024
-"""Largest reply that is one object, bytes."""
 
 TERMINAL: Final = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
@@ -61,104 +53,46 @@ _TEXT_DELTA: Final = msgspec.json.Decoder(TextDelta)
 _RESPONSE: Final = msgspec.json.Decoder(ResponseObject)
 _ENDED: Final = ("completed", "incomplete", None)
 
-_CONTRADICTED: Final = (
-    "The upstream ended a tool call with other arguments than it had sent of it; "
-    "do not run that call."
-)
 
-
-class Broken(Exception):
-    """The reply has failed."""
-
-    def __init__(self, fault: UpstreamFault) -> None:
-        self.fault = fault
-
-
-class ResponseDecoder:
+class ResponseDecoder(ReplyReader):
     """Decodes one reply. ``fault`` says what a failure means; ``done`` that the end was seen.
 
     ``trust`` is the upstream's, whose other replies may have shown what its pieces are worth.
     """
 
     def __init__(self, head: ReplyHead, names: ToolNames, trust: Trust) -> None:
+        super().__init__()
         self._head = head
-        self._shape: Shape | None = None
         self._splitter = SseSplitter(alias=_TEXT)
-        self._body: list[bytes] = []  # of a whole reply
-        self._size = 0
         self._started = False
         self._output = Output(names, trust)
-        self.fault: UpstreamFault | None = None
-        self.done: bool = False
-        self.revised: str | None = None
-
-    def feed(self, data: bytes) -> list[ChatEvent]:
-        """Take the next bytes; return the events they complete."""
-        if self.done or self.fault is not None:
-            return []
-        if self._shape is None:
-            data = data.lstrip(LEADING)
-            self._shape = shape_of(self._head, data)
-        if self._shape != "stream":
-            self._body.append(data)
-            self._size += len(data)
-            return self._fail([], too_long(MAX_WHOLE)) if self._size > MAX_WHOLE else []
-        events: list[ChatEvent] = []
-        try:
-            for found in self._splitter.runs(data):
-                if isinstance(found, bytes):
-                    self._block(found, events)
-                else:
-                    self._event(found, events)
-            if self._splitter.overflow and not self.done:
-                raise Broken(too_long(MAX_EVENT))
-        except Broken as broken:
-            return self._fail(events, broken.fault)
-        except Contradicted:
-            return self._fail(events, nonsense(_CONTRADICTED))
-        return events
-
-    def eof(self) -> list[ChatEvent]:
-        """The body has ended: well only after the event that ends a response."""
-        if self.done or self.fault is not None:
-            return []
-        events: list[ChatEvent] = []
-        try:
-            if self._shape != "stream":
-                self._whole(b"".join(self._body), events)
-                return events
-            for event in self._splitter.eof():
-                self._event(event, events)
-            cut = self._splitter.cut
-            if cut is not None and not self.done and ends_by_itself(cut.data):
-                self._event(cut, events)
-            if not self.done:
-                raise Broken(truncated())
-        except Broken as broken:
-            return self._fail(events, broken.fault)
-        except Contradicted:
-            return self._fail(events, nonsense(_CONTRADICTED))
-        return events
-
-    @property
-    def kept_at(self) -> Branch | None:
-        """Nowhere: what these servers keep is asked for by the gateway's own store."""
-        return None
-
-    def follow_up(self) -> ChatRequest | None:
-        """Return None: an answer that was cut stays as it is."""
-        return None
-
-    def conclude(self) -> list[ChatEvent]:
-        """Return nothing: no end is ever held back."""
-        return []
 
     # -- a stream ----------------------------------------------------------------------------
 
+    def _is_stream(self, data: bytes) -> bool:
+        return shape_of(self._head, data) == "stream"
+
+    def _stream(self, data: bytes, events: list[ChatEvent]) -> None:
+        for found in self._splitter.runs(data):
+            if not isinstance(found, bytes):
+                self._event(found, events)
+            elif not self._lean(found, events):
+                self._block(found, events)
+        if self._splitter.overflow and not self.done:
+            raise Broken(too_long(MAX_EVENT))
+
+    def _close(self, events: list[ChatEvent]) -> None:
+        """The stream is good only after the event that ends a response."""
+        for event in self._splitter.eof():
+            self._event(event, events)
+        cut = self._splitter.cut
+        if cut is not None and not self.done and ends_by_itself(cut.data):
+            self._event(cut, events)
+        if not self.done:
+            raise Broken(truncated())
+
     def _block(self, lines: bytes, events: list[ChatEvent]) -> None:
-        """Read payloads one a line: nearly always pieces of one text."""
-        if self._lean(lines, events):
-            return
+        """Read payloads one a line: runs of pieces of text, and others."""
         run: list[bytes] = []
         for line in lines.split(b"\n"):
             if line.startswith(_PIECE):
@@ -263,7 +197,6 @@ class ResponseDecoder:
     # -- a whole reply -----------------------------------------------------------------------
 
     def _whole(self, body: bytes, events: list[ChatEvent]) -> None:
-        body = body.removeprefix(b"\xef\xbb\xbf")
         try:
             response = _RESPONSE.decode(body)
         except UNREADABLE:
@@ -274,12 +207,6 @@ class ResponseDecoder:
             raise Broken(no_response(self._head, body))
         kind = "incomplete" if response.status == "incomplete" else "completed"
         self._end(f"response.{kind}", Raw(body), events)
-
-    def _fail(self, events: list[ChatEvent], fault: UpstreamFault) -> list[ChatEvent]:
-        self.fault = fault
-        self._body.clear()
-        events.append(Failed(fault.error))
-        return events
 
 
 def _failure(response: ResponseObject) -> UpstreamFault:
