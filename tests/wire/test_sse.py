@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatgpt_to_api.wire.sse import SseEvent, SseSplitter
+from chatgpt_to_api.wire.sse import SseEvent, SseSplitter, write_event
 
 FRAGMENTS = [
     b"data: ",
@@ -237,3 +237,15 @@ def test_a_huge_event_in_small_pieces_is_read_in_linear_work() -> None:
     (event,) = splitter.events(b"\n\n")
     assert len(event.data) == 2_000_000
     assert splitter.pending == 0
+
+
+WORDS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))
+NAMES = WORDS.map(str.encode)
+PAYLOADS = st.lists(WORDS, min_size=1).map("\n".join).filter(bool).map(str.encode)
+
+
+@given(events=st.lists(st.builds(SseEvent, NAMES, PAYLOADS)), data=st.data())
+def test_what_is_written_is_read(events: list[SseEvent], data: st.DataObject) -> None:
+    """Events of any name and data come back as they were, however their bytes are cut."""
+    written = b"".join(map(write_event, events))
+    assert split(cut(written, data), SseSplitter()) == events

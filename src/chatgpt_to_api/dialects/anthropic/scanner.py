@@ -16,7 +16,7 @@ from chatgpt_to_api.dialects.bodies import LEADING, UNREADABLE
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
 from chatgpt_to_api.wire.http import ReplyHead
-from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event, write_event
 
 _EVENT: Final = msgspec.json.Decoder(Event)
 _MESSAGE: Final = msgspec.json.Decoder(Message)
@@ -66,7 +66,7 @@ class MessageScanner:
         if self._whole is not False:
             # A stream was asked for; what came whole is an error, or no answer at all.
             return self._fail(b"", no_message(self._head, b"".join(self._held)))
-        rest = b"".join(map(_bytes_of, self._splitter.eof()))
+        rest = b"".join(map(write_event, self._splitter.eof()))
         if rest:
             passed = self._block(rest)
             if self.done or self.fault is not None:
@@ -153,8 +153,3 @@ def _ends(block: bytes) -> Iterator[int]:
         end = block.find(b"\n\n", at)
         at = len(block) if end < 0 else end + 2
         yield at
-
-
-def _bytes_of(event: SseEvent) -> bytes:
-    name = b"event: " + event.name + b"\n" if event.name else b""
-    return name + b"data: " + event.data.replace(b"\n", b"\ndata: ") + b"\n\n"

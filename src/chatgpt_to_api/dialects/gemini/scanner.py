@@ -20,7 +20,7 @@ from chatgpt_to_api.dialects.gemini.usage import read_usage
 from chatgpt_to_api.dialects.reply_reading import MAX_WHOLE
 from chatgpt_to_api.wire.http import ReplyHead
 from chatgpt_to_api.wire.json_array import MAX_ITEM, ArraySplitter
-from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseSplitter, read_event, write_event
 
 
 class _Content(msgspec.Struct, gc=False):
@@ -131,7 +131,7 @@ class GenerateScanner:
                 fault = self._chunk(event.data)
                 if fault is not None:
                     return self._fail(rest, fault)
-                rest += b"data: " + event.data.replace(b"\n", b"\ndata: ") + b"\n\n"
+                rest += write_event(event)
         elif self._shape != "array":
             body = b"".join(self._held)
             fault = read_whole(self._head, body).fault

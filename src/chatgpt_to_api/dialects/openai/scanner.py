@@ -35,7 +35,7 @@ from chatgpt_to_api.dialects.openai.replies import (
 from chatgpt_to_api.dialects.openai.usage import read_usage
 from chatgpt_to_api.dialects.openai.whole import MAX_READ_WHOLE, as_stream, read_whole
 from chatgpt_to_api.wire.http import ReplyHead
-from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event, write_event
 
 _NOTHING: Final = Passed(b"")
 _SPOKEN: Final = msgspec.json.Decoder(SpokenChunk)
@@ -102,7 +102,7 @@ class ReplyScanner:
         cut = self._splitter.cut
         if cut is not None and ends_by_itself(cut.data):
             events.append(cut)
-        passed = self._read(b"".join(_bytes_of(event) for event in events))
+        passed = self._read(b"".join(map(write_event, events)))
         if self.done or passed.failed is not None:
             return passed
         if not self._committed:
@@ -297,8 +297,3 @@ def _without_giant(block: bytes) -> bytes:
             return block[:at]
         at = end
     return block
-
-
-def _bytes_of(event: SseEvent) -> bytes:
-    name = b"event: " + event.name + b"\n" if event.name else b""
-    return name + b"data: " + event.data.replace(b"\n", b"\ndata: ") + b"\n\n"

@@ -22,7 +22,7 @@ from chatgpt_to_api.dialects.openai_responses.faults import fault_of_event, no_r
 from chatgpt_to_api.dialects.openai_responses.messages import ResponseObject, StreamEvent
 from chatgpt_to_api.dialects.openai_responses.usage import read_usage
 from chatgpt_to_api.wire.http import ReplyHead
-from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event
+from chatgpt_to_api.wire.sse import MAX_EVENT, SseEvent, SseSplitter, read_event, write_event
 
 MAX_READ_WHOLE: Final = 8 * 1024 * 1024
 """Largest reply that is read as one object, bytes; a larger one goes on unread."""
@@ -99,7 +99,7 @@ class ResponseScanner:
         cut = self._splitter.cut
         if cut is not None and ends_by_itself(cut.data):
             events.append(cut)
-        passed = self._read(b"".join(_bytes_of(event) for event in events))
+        passed = self._read(b"".join(map(write_event, events)))
         if self.done or passed.failed is not None:
             return passed
         return self._fail(passed.data, truncated(), content=passed.content)
@@ -252,8 +252,3 @@ def _response(raw: Raw) -> ResponseObject:
         return _RESPONSE.decode(raw) if present(raw) else ResponseObject()
     except UNREADABLE:
         return ResponseObject()
-
-
-def _bytes_of(event: SseEvent) -> bytes:
-    name = b"event: " + event.name + b"\n" if event.name else b""
-    return name + b"data: " + event.data.replace(b"\n", b"\ndata: ") + b"\n\n"
