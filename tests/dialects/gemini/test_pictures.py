@@ -117,3 +117,14 @@ def test_what_is_mistyped_is_named() -> None:
     with pytest.raises(InvalidRequest) as caught:
         asked.linked_pictures()
     assert caught.value.param == "contents[0].parts"
+
+
+def test_turns_without_a_link_are_left_to_who_translates() -> None:
+    """A part that is none, in another turn, is named there and changes nothing here."""
+    contents = [{"parts": [1]}, {"parts": [link(B, "image/png")]}]
+    asked = DOOR.ask(HEAD, json.dumps({"contents": contents}).encode())
+    assert list(asked.linked_pictures()) == [B]
+    seen = asked.with_pictures({B: DATA})
+    with pytest.raises(InvalidRequest) as caught:
+        seen.request()
+    assert caught.value.param == "contents[0].parts[0]"

@@ -1,57 +1,32 @@
-"""Pictures that a request links to: finding their URLs, and putting their data in the place."""
+"""Pictures that a request links to: where this dialect has their URLs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-import msgspec
-from msgspec import Raw
-
+from chatgpt_to_api.dialects.linked_pictures import Link, find_links, is_link, put_pictures
 from chatgpt_to_api.dialects.openai_chat.messages import ChatMessage
-from chatgpt_to_api.dialects.problems import decoded
-
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
-_RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
-_RAW_LIST: Final = msgspec.json.Decoder(list[Raw])
 
 
 def linked_pictures(messages: Sequence[ChatMessage]) -> dict[str, str]:
     """Return each http(s) URL of a picture once, with the path of the field it stands in."""
-    found: dict[str, str] = {}
-    for index, message in enumerate(messages):
-        for place, raw in enumerate(message.content if isinstance(message.content, list) else ()):
-            param = f"messages[{index}].content[{place}]"
-            picture = decoded(raw, _OBJECT, param).get("image_url")
-            inner = isinstance(picture, dict)
-            url = picture.get("url") if isinstance(picture, dict) else picture
-            if isinstance(url, str) and url.startswith(("http://", "https://")):
-                found.setdefault(url, f"{param}.image_url{'.url' if inner else ''}")
-    return found
+    contents = ((m.content, f"messages[{index}].content") for index, m in enumerate(messages))
+    return find_links(contents, _links)
 
 
 def with_pictures(body: bytes, data: Mapping[str, str]) -> bytes:
     """Return a request with the URLs in ``data`` replaced; every other value keeps its bytes."""
-    fields = _RAW_OBJECT.decode(body)
-    messages = _RAW_OBJECTS.decode(fields["messages"])
-    for message in messages:
-        content = message.get("content")
-        if content is None or not bytes(content).startswith(b"["):
-            continue
-        parts = [_replaced(raw, data) for raw in _RAW_LIST.decode(content)]
-        message["content"] = Raw(msgspec.json.encode(parts))
-    fields["messages"] = Raw(msgspec.json.encode(messages))
-    return msgspec.json.encode(fields)
+    return put_pictures(body, data, turns="messages", parts="content", links=_links)
 
 
-def _replaced(raw: Raw, data: Mapping[str, str]) -> Raw:
-    part = _OBJECT.decode(raw)
+def _links(part: dict[str, Any], param: str) -> Iterator[Link]:
     picture = part.get("image_url")
-    if isinstance(picture, dict) and picture.get("url") in data:
-        picture["url"] = data[picture["url"]]
-    elif isinstance(picture, str) and picture in data:
-        part["image_url"] = data[picture]
+    if isinstance(picture, dict):
+        holder, field, where = picture, "url", f"{param}.image_url.url"
     else:
-        return raw
-    return Raw(msgspec.json.encode(part))
+        holder, field, where = part, "image_url", f"{param}.image_url"
+    url = holder.get(field)
+    if is_link(url):
+        yield Link(url, where, partial(holder.__setitem__, field))
