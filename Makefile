@@ -65,8 +65,9 @@ format: setup
 docs: setup
 	$(BIN)/python docs/generate.py
 
-## bench: measure speed and memory beside nginx, and what each pair of dialects costs to translate
+## bench: measure starts, speed and memory beside nginx, and what each pair of dialects costs to translate
 bench: setup
+	$(BIN)/python bench/start.py
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/pairs.py --rounds 5
 
@@ -107,6 +108,7 @@ $(VENV)/.place:
 $(PRODUCT): requirements/build.txt requirements/run.txt pyproject.toml | $(VENV)/.place
 	$(INSTALL) -r requirements/build.txt -r requirements/run.txt
 	$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	$(BIN)/python -m compileall -q src
 	@touch $@
 
 # A platform without a wheel of the runtime is no failure. Without a stamp the next run asks again.

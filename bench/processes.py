@@ -42,6 +42,14 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@dataclass
+class Start:
+    """What a start took until the first ``/ping`` was answered: on the clock, and of CPU time."""
+
+    seconds: float
+    cpu: float
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -164,8 +172,8 @@ models = ["{name}-model"]
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, upstream_port: int, conversation: str) -> Iterator[tuple[Server, float]]:
-    """Run the gateway in front of the upstream; yield it and the time to its first ``/ping``."""
+def gateway(folder: Path, upstream_port: int, conversation: str) -> Iterator[tuple[Server, Start]]:
+    """Run the gateway in front of the upstream; yield it and what its start took."""
     port = free_port()
     data = folder / f"data-{conversation}"
     data.mkdir()
@@ -181,7 +189,9 @@ def gateway(folder: Path, upstream_port: int, conversation: str) -> Iterator[tup
     }
     command = [sys.executable, "-m", "chatgpt_to_api", "serve"]
     with _running(command, env=environment, stdout=subprocess.DEVNULL) as process:
-        ready = wait_for(port)
+        seconds = wait_for(port)
+        server = Server("gateway", port, (process.pid,))
+        start = Start(seconds, server.cpu())
         tokens = json.dumps([f"eyJbench{i:04d}" for i in range(1200)]).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/admin/tokens",
@@ -190,4 +200,4 @@ def gateway(folder: Path, upstream_port: int, conversation: str) -> Iterator[tup
             method="PATCH",
         )
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
-        yield Server("gateway", port, (process.pid,)), ready
+        yield server, start

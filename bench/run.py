@@ -197,10 +197,13 @@ async def run(folder: Path, rounds: int, streams: int) -> None:
     )
     with processes.upstream() as up:
         for conversation in ("snapshots", "deltas"):
-            with processes.gateway(folder, up, conversation) as (gateway, ready):
+            with processes.gateway(folder, up, conversation) as (gateway, start):
                 if conversation == "snapshots":
                     rss = gateway.rss() / 2**20
-                    print(f"start: first /ping after {ready:.2f} s, then {rss:.1f} MB resident")
+                    print(
+                        f"start: first /ping after {start.seconds:.2f} s ({start.cpu:.2f} s of CPU "
+                        f"time), then {rss:.1f} MB resident"
+                    )
                 if version is None:
                     await _measure_all(conversation, gateway, None, up, folder, rounds, streams)
                 else:

@@ -1,4 +1,4 @@
-"""What a start brings in: the dialects that are configured, and no other until it is asked for."""
+"""What a start costs: it imports the dialects that are configured, and looks for no garbage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from support.gateway_process import GatewayProcess, gateway_process
+from support.gateway_process import GatewayProcess, gateway_process, wait_until
 
 FACES: Final = re.compile(
     r"\| +chatgpt_to_api\.dialects\.(\w+\.(?:count_|embed_)?(?:door|upstream|scanner)\w*)$",
@@ -64,3 +64,18 @@ def test_other_dialects_are_imported_by_the_first_requests_in_them(tmp_path: Pat
     assert not {name for name in faces(gateway) - at_start if "upstream" in name} - {
         "gemini.upstream_request"  # its door shares the names of what generation is told
     }
+
+
+def test_garbage_is_looked_for_once_the_gateway_runs_and_not_before(tmp_path: Path) -> None:
+    """A start makes next to none, and what it makes stays."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import gc\n"
+        "gc.callbacks.append(lambda phase, about: print('collecting', phase, flush=True))\n"
+    )
+    with gateway_process(tmp_path / "data", "--help", PYTHONPATH=str(tmp_path)) as help_text:
+        assert help_text.process.wait(30) == 0
+    with gateway_process(tmp_path / "data", PYTHONPATH=str(tmp_path)) as gateway:
+        assert gateway.fetch("/ping").status == 200
+        at_start = gateway.text.count("collecting start")
+        wait_until(lambda: gateway.fetch("/v1/models").status and "collecting stop" in gateway.text)
+    assert at_start <= help_text.text.count("collecting start")

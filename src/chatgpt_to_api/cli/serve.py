@@ -55,6 +55,9 @@ def serve(
         "log__level": "debug" if verbose else None,
         "log__format": log_format,
     }
+    # Nearly all that a start makes stays: to look through it again and again for what does not
+    # would be a tenth of the start.
+    gc.disable()
     loaded = settings(config, data_dir, **options)
     with _without_rich():
         from chatgpt_to_api.telemetry.logs import configure_logs
@@ -113,9 +116,9 @@ async def _serve(loaded: Loaded, read_again: Callable[[], Loaded]) -> None:
                         _url("127.0.0.1" if _anywhere(server.host) else server.host, port)
                     )
                     _say_hello(loaded, assembly, port)
-                    # What the start left behind lives for good; it need not be looked at again.
-                    gc.collect()
+                    # What the start left behind lives for good; it need not be looked at ever.
                     gc.freeze()
+                    gc.enable()
 
                 await listen(assembly.front, sockets, drain=server.drain, started=started)
         finally:
