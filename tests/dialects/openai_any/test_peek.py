@@ -92,11 +92,13 @@ def test_nothing_makes_it_fail(body: bytes, kind: bytes) -> None:
         (JSON, b'{"model":"', b'\\"'),
         (FORM, b"--xyz\r\n", b"content-disposition:;"),
         (FORM, b"--xyz\r\ncontent-disposition: form-data; ", b"; name=model "),
+        (FORM, b"--xyz\r\ncontent-disposition: form-data", b";name=model"),
     ],
 )
-def test_no_beginning_takes_long(kind: bytes, begun: bytes, repeated: bytes) -> None:
+@pytest.mark.parametrize("ended", [b"", b"\n"])
+def test_no_beginning_takes_long(kind: bytes, begun: bytes, repeated: bytes, ended: bytes) -> None:
     """Strings that are cut, and heads of parts made for it, are read in linear time."""
-    body = (begun + repeated * PEEK)[: PEEK - 20] + b"\r\n\r\nv\r\n--xyz--"
+    body = (begun + repeated * PEEK)[: PEEK - 20] + ended + b"\r\n\r\nv\r\n--xyz--"
     before = time.process_time()
     model_of(kind, b"", body)
     assert time.process_time() - before < 0.5

@@ -15,10 +15,8 @@ PEEK: Final = 64 * 1024
 # in it would be tried as the beginning of another one, in quadratic time.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[{}\[\],:]', re.DOTALL)
 _BOUNDARY: Final = re.compile(rb'boundary="?([^";,]{1,200})"?', re.IGNORECASE)
-_MODEL_PART: Final = re.compile(
-    rb"^content-disposition:[^\r\n]*;[ \t]*name=\"?model\"?[ \t]*(?:;[^\r\n]*)?\r\n",
-    re.IGNORECASE | re.MULTILINE,
-)
+_DISPOSITION: Final = b"content-disposition:"
+_NAMES_MODEL: Final = (b"name=model", b'name="model"')
 _MOST: Final = 256
 """Most characters of a name that can be one; of a longer one so many are told that it shows."""
 
@@ -77,6 +75,14 @@ def _in_form(content_type: bytes, beginning: bytes) -> str:
     mark = b"--" + boundary[1]
     for part in beginning.split(mark)[1:-1]:  # what follows the last mark may be cut
         head, found, value = part.partition(b"\r\n\r\n")
-        if found and _MODEL_PART.search(head + b"\r\n"):
+        if found and _is_model(head):
             return value.removesuffix(b"\r\n").decode("utf-8", "replace")[: _MOST + 1]
     return ""
+
+
+def _is_model(head: bytes) -> bool:
+    """Whether a part's head names the field ``model``."""
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(_DISPOSITION):
+            return any(one.strip(b" \t") in _NAMES_MODEL for one in line.split(b";")[1:])
+    return False
