@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -38,6 +39,15 @@ SCHEMA: dict[str, Any] = {
 def test_the_json_in_a_text_is_found(text: str, found: str) -> None:
     """As it was written, where it was JSON at all."""
     assert JsonDemanded(JsonFormat()).judge(text) == found
+
+
+def test_blanks_without_end_are_read_in_linear_time() -> None:
+    """What small models fall into, behind a fence that they never close."""
+    before = time.process_time()
+    found = JsonDemanded(JsonFormat()).judge('```json\n{"a": 1,' + " " * 200_000 + "x: 2")
+    assert time.process_time() - before < 2
+    assert isinstance(found, str)
+    assert json.loads(found) == {"a": 1, "x": 2}
 
 
 @pytest.mark.parametrize("text", ["", "no", "[1]", "7", "{nonsense", '"text"'])

@@ -13,7 +13,9 @@ from chatgpt_to_api.emulation.json_schema import Schema
 from chatgpt_to_api.emulation.mender import JsonMender
 from chatgpt_to_api.errors import GatewayError, ReplyRefused
 
-_FENCED: Final = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# White space before its end is not part of the pattern: a model may write it without end, and each
+# blank would be tried as the beginning of the rest.
+_FENCED: Final = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)```", re.DOTALL)
 _BRACKET: Final = re.compile(r"[\[{]")
 _MOST_TRIES: Final = 16
 """Brackets in a text that are tried as the beginning of its JSON."""
