@@ -199,6 +199,37 @@ async def test_a_chunked_body_arrives_whole_and_its_trailers_are_no_headers() ->
         assert (await wire.ask(post(b"go on"))).body == b"go on"
 
 
+async def test_trailers_without_end_are_refused() -> None:
+    """What nobody reads would be held as a whole, and copied for each piece of it."""
+    begun = asyncio.Event()
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        async for _ in exchange.chunks():
+            begun.set()
+        raise AssertionError("the body has no end")
+
+    async with door_server(handle, limits=Limits(head=1000)) as server:
+        wire = await server.connect()
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        wire.send(head + b"3\r\nabc\r\n")
+        await begun.wait()
+        reply = await wire.ask(b"0\r\nX: " + b"a" * 1000)
+        assert (reply.status, reply.headers["connection"]) == (400, "close")
+        assert "trailers" in reply.json["message"]
+
+
+async def test_a_body_of_small_chunks_may_be_longer_than_a_head() -> None:
+    """Only bytes that are none of the body are counted, and only until more of it comes."""
+    async with door_server(limits=Limits(head=1000)) as server:
+        wire = await server.connect()
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        wire.send(head)
+        for _ in range(20):
+            wire.send(b"1\r\na\r\n" * 50)
+            await wire.writer.drain()
+        assert (await wire.ask(b"0\r\n\r\n")).json["size"] == 1000
+
+
 async def test_body_pieces_are_handed_on_as_they_come() -> None:
     """A relay can read a body piece by piece, before it is complete."""
     taken: asyncio.Queue[bytes] = asyncio.Queue()

@@ -45,6 +45,7 @@ class HttpProtocol(ClientConnection):
     """A connection of one client, both halves: this one takes its bytes apart."""
 
     __slots__ = (
+        "_barren",
         "_head_bytes",
         "_headers",
         "_lingered_bytes",
@@ -64,6 +65,7 @@ class HttpProtocol(ClientConnection):
         self._url = b""
         self._headers: list[Header] = []
         self._head_bytes = 0
+        self._barren = 0  # bytes of a body's framing and trailers since the last one of body
         self._read_size = 0
         self._upgrading = False
         self._twin: Twin | None = None
@@ -89,6 +91,7 @@ class HttpProtocol(ClientConnection):
         size = len(data)
         if self._lingering:
             self._age = 0
+            self._barren += size
             self._lingered_bytes += size
             if self._lingered_bytes > self.limits.linger_bytes:
                 self.transport.abort()
@@ -100,6 +103,7 @@ class HttpProtocol(ClientConnection):
                 return
         else:
             self._age = 0
+            self._barren += size
         self._unread = data if self._phase == IDLE else b""
         if self._queue:
             self._ahead += size
@@ -119,7 +123,11 @@ class HttpProtocol(ClientConnection):
                 log.exception("reading a request failed", peer=self.peer)
             self.cut()
         except httptools.HttpParserError as error:
-            self._malformed(error)
+            self._malformed(f"The request is not valid HTTP: {error}.")
+        else:
+            # The parser holds a trailer until it is whole, and copies it for each piece.
+            if self._barren > self.limits.head and self._phase == BODY:
+                self._malformed("The request's body is followed by trailers without end.")
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -143,6 +151,7 @@ class HttpProtocol(ClientConnection):
         parser = self._parser
         headers = self._headers
         self._phase = BODY
+        self._barren = 0
         if parser is None:  # in the same bytes, behind a request whose reply closes
             return
         fields = dict(headers)
@@ -209,6 +218,7 @@ class HttpProtocol(ClientConnection):
 
     def on_body(self, data: bytes) -> None:
         """A piece of the request's body."""
+        self._barren = 0
         exchange = self._receiving
         if exchange is not None:
             exchange.feed(data)
@@ -255,9 +265,9 @@ class HttpProtocol(ClientConnection):
         self._phase = IDLE
         self.data_received(without_offer(method, self._url, self._headers) + rest)
 
-    def _malformed(self, error: httptools.HttpParserError) -> None:
+    def _malformed(self, why: str) -> None:
         """What came is not HTTP: a bad head is refused, a bad body fails who reads it."""
-        refusal = InvalidRequest(f"The request is not valid HTTP: {error}.")
+        refusal = InvalidRequest(why)
         exchange = self._receiving
         if self._phase == BODY and exchange is not None:
             self._parser = None
