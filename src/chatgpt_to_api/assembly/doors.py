@@ -53,6 +53,8 @@ class Dialects:
             gemini.GENERATE: generate,
             gemini.STREAM: generate,
             gemini_count.METHOD: Late(self.gemini_count),
+            gemini.EMBED: Late(self.gemini_embed),
+            gemini.EMBED_BATCH: Late(self.gemini_embed_batch),
         }
         return Doors(entries, dict.fromkeys(gemini.PREFIXES, of_models))
 
@@ -101,6 +103,18 @@ class Dialects:
 
         door = CountDoor(self._limits)
         return DoorEntry(door, TokenCounts(self._gateway, door), key_in_query=True)
+
+    def gemini_embed(self) -> DoorEntry:
+        """``…/models/{model}:embedContent``."""
+        from chatgpt_to_api.dialects.gemini.embed_door import EMBED_DOOR
+
+        return DoorEntry(EMBED_DOOR, self._gateway, key_in_query=True)
+
+    def gemini_embed_batch(self) -> DoorEntry:
+        """``…/models/{model}:batchEmbedContents``."""
+        from chatgpt_to_api.dialects.gemini.embed_door import BATCH_DOOR
+
+        return DoorEntry(BATCH_DOOR, self._gateway, key_in_query=True)
 
     def ollama_chat(self) -> DoorEntry:
         """``/api/chat``."""

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from chatgpt_to_api.dialects.gemini.embed_messages import (
+    BatchEmbedContentsRequest,
+    BatchEmbedContentsResponse,
+    EmbedContentRequest,
+    EmbedContentResponse,
+)
 from chatgpt_to_api.dialects.gemini.messages import (
     CountTokensRequest,
     GenerateContentRequest,
@@ -28,6 +34,15 @@ TAG: Final = "Questions, as Gemini's clients ask them"
 ERROR: Final = "GoogleError"
 KEYS: Final = (*CALLER, "googleKeyHeader", "googleKeyQuery")
 
+_EMBEDDINGS: Final = (
+    ("embedContent", "Embed a text", "EmbedContentRequest", "EmbedContentResponse"),
+    (
+        "batchEmbedContents",
+        "Embed several texts",
+        "BatchEmbedContentsRequest",
+        "BatchEmbedContentsResponse",
+    ),
+)
 _MODEL: Final = in_path("model", "Its name.")
 _ALT: Final = in_query("alt", "`sse` for a stream of events; else it is a JSON array.")
 
@@ -37,6 +52,13 @@ def schemas(structs: Structs) -> dict[str, Schema]:
     structs.schema(GenerateContentRequest)
     structs.schema(CountTokensRequest)
     structs.schema(GenerateContentResponse)
+    for embedding in (
+        EmbedContentRequest,
+        EmbedContentResponse,
+        BatchEmbedContentsRequest,
+        BatchEmbedContentsResponse,
+    ):
+        structs.schema(embedding)
     error = record(
         {"code": INTEGER, "message": STRING, "status": STRING}, details=array({"type": "object"})
     )
@@ -75,6 +97,13 @@ def paths() -> dict[str, dict[str, Operation]]:
             (
                 f"{prefix}/models/{{model}}:countTokens",
                 _question("Count a prompt", counted, body="CountTokensRequest"),
+            ),
+            *(
+                (
+                    f"{prefix}/models/{{model}}:{method}",
+                    _question(summary, {"application/json": ref(reply)}, body=body),
+                )
+                for method, summary, body, reply in _EMBEDDINGS
             ),
         )
     }

@@ -108,7 +108,10 @@ class GeminiSite:
         said = f"The method {name[:64]!r} is not served here."
         if not model:
             said = "A POST has a method at the end of its path, as in ':generateContent'."
-        raise NotFound(f"{said} There are generateContent, streamGenerateContent and countTokens.")
+        raise NotFound(
+            f"{said} There are generateContent, streamGenerateContent, countTokens, embedContent "
+            "and batchEmbedContents."
+        )
 
     def _admit(self, request: Request) -> None:
         scope = request.scope

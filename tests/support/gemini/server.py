@@ -12,6 +12,8 @@ from support.scripted_backend import Play, Seen, json_play
 
 KEY: Final = "AIzaVendorKeyOfThisGemini"
 MODELS: Final = ("gemini-2.5-flash", "gemini-3-flash")
+EMBEDDING_MODEL: Final = "gemini-embedding-001"
+"""Is not in its list, as some servers' are not."""
 
 _PATH: Final = re.compile(r"/v1beta/models/([^:?]+):(\w+)(\?alt=sse)?")
 _CITIES: Final = re.compile(r"\b(?:in|and) '?([A-Z]\w+)")
@@ -45,6 +47,8 @@ class Gemini:
         if found is None or seen.method != "POST":
             raise Refused(404, f"Not found: {seen.path}")
         model, method, sse = found.groups()
+        if method in ("embedContent", "batchEmbedContents"):
+            return json_play(_embedded(spelled(seen.json), model, method))
         if model not in MODELS:
             raise Refused(404, f"models/{model} is not found for API version v1beta")
         body = spelled(seen.json)
@@ -97,6 +101,25 @@ def _count(body: Mapping[str, Any], model: str) -> dict[str, Any]:
             raise Refused(400, "model is required and must be that of the path")
         check(inner, model)
     return {"totalTokens": len(_texts((inner or body)["contents"]).split())}
+
+
+def _embedded(body: Mapping[str, Any], model: str, method: str) -> dict[str, Any]:
+    if model != EMBEDDING_MODEL:
+        raise Refused(404, f"models/{model} is not found for API version v1beta")
+    if method == "embedContent":
+        return {"embedding": _vector(body), "usageMetadata": {"promptTokenCount": 3}}
+    known(body, {"requests"}, "")
+    for request in body["requests"]:
+        if request.get("model") != f"models/{model}":
+            raise Refused(400, "model is required and must be that of the path")
+    return {"embeddings": [_vector(request) for request in body["requests"]]}
+
+
+def _vector(request: Mapping[str, Any]) -> dict[str, Any]:
+    known(request, {"model", "content", "taskType", "title", "outputDimensionality"}, "")
+    text = _texts([request["content"]])
+    numbers = [float(len(text)), 0.25, -0.5, 1.0]
+    return {"values": numbers[: request.get("outputDimensionality") or 4]}
 
 
 def _prompt(body: Mapping[str, Any]) -> str:

@@ -27,6 +27,11 @@ kind = "openai"
 base_url = "{vendor}"
 api_keys = ["{vendor_key}"]
 models = ["gpt-*", "o*"]
+endpoints = ["chat", "models", "embeddings"]
+
+[[routes]]
+model = "vectors"
+candidates = [{{ upstream = "google", model = "gemini-embedding-001" }}]
 
 [[routes]]
 model = "nick"

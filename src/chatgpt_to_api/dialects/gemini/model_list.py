@@ -5,7 +5,7 @@ Source: https://ai.google.dev/api/models
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +16,11 @@ PREFIX: Final = "models/"
 LONGEST_PAGE: Final = 1000
 USUAL_PAGE: Final = 50
 
-# What has a door here: a client that was promised embedContent would find nothing there.
-_CHATS: Final = ("generateContent", "countTokens")
+# What has a door here: a client that was promised more would find nothing there.
+_METHODS: Final[Mapping[Ability, Sequence[str]]] = {
+    "chat": ("generateContent", "countTokens"),
+    "embeddings": ("embedContent", "batchEmbedContents"),
+}
 
 
 class _Listed(msgspec.Struct, rename="camel"):
@@ -79,7 +82,9 @@ def model_entry(
         "name": PREFIX + name,
         "version": (listed.version if listed is not None else "") or "001",
         "displayName": (listed.title if listed is not None else "") or name,
-        "supportedGenerationMethods": _CHATS if "chat" in abilities else (),
+        "supportedGenerationMethods": [
+            method for ability, own in _METHODS.items() if ability in abilities for method in own
+        ],
     }
     if context is not None:
         entry["inputTokenLimit"] = context

@@ -11,6 +11,8 @@ from chatgpt_to_api.wire.http import RequestHead
 
 GENERATE: Final = "generateContent"
 STREAM: Final = "streamGenerateContent"
+EMBED: Final = "embedContent"
+EMBED_BATCH: Final = "batchEmbedContents"
 PREFIXES: Final = ("/v1beta/models/", "/v1/models/")
 """What stands before the model's name."""
 

@@ -34,9 +34,7 @@ class GeminiServer:
         self, model: str, method: str, body: bytes, access: Access, *, sse: bool = False
     ) -> HttpRequest:
         """Return the call of a model's ``method``; ``sse``: its reply is to be such a stream."""
-        if not model.startswith(_WHOLE_NAMES):
-            model = f"models/{model}"
-        path = f"/{quote(model, safe='/-._~@')}:{method}".encode()
+        path = f"/{quote(whole_name(model), safe='/-._~@')}:{method}".encode()
         target = self._target(path, b"alt=sse" if sse else b"")
         return HttpRequest(b"POST", self._origin, target, self._headers(access, sse), body)
 
@@ -58,6 +56,11 @@ class GeminiServer:
             headers = FixedHeaders((*_key(access), *(_STREAM if sse else _JSON)))
             known = self._for[id(access), sse] = (access, headers)
         return known[1]
+
+
+def whole_name(model: str) -> str:
+    """Return a model's name with its collection, which is ``models`` unless it says another."""
+    return model if model.startswith(_WHOLE_NAMES) else f"models/{model}"
 
 
 def _key(access: Access) -> tuple[Header, ...]:

@@ -43,7 +43,12 @@ _GENERATE: Final[_Place] = {
     "toolConfig": {"functionCallingConfig": {}, "retrievalConfig": {}},
     "generationConfig": {"thinkingConfig": {}, "speechConfig": {}, "imageConfig": {}},
 }
-_REQUEST: Final[_Place] = {**_GENERATE, "generateContentRequest": _GENERATE}
+_REQUEST: Final[_Place] = {
+    **_GENERATE,
+    "generateContentRequest": _GENERATE,
+    "content": _CONTENT,
+    "requests": {"content": _CONTENT},
+}
 
 
 def spelled(body: bytes) -> bytes:
