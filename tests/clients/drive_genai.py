@@ -118,6 +118,10 @@ told["history"] = [content.role for content in chat.get_history()]
 told["streamedChat"] = "".join(p.text or "" for p in chat.send_message_stream("Three"))
 
 told["models"] = [card.name for card in client.models.list(config={"page_size": 3})]
+embedder = "gpt-4o-mini" if model.startswith("gpt") else "gemini-embedding-001"
+vectors = client.models.embed_content(model=embedder, contents=["a", "bcd"]).embeddings
+told["embedded"] = [len(vectors), vectors[0].values != vectors[1].values]
+
 told["counted"] = client.models.count_tokens(model=model, contents="one two three").total_tokens
 told["limited"] = (
     client.models.generate_content(model=model, contents="Hello", config={"max_output_tokens": 1})

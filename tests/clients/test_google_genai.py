@@ -65,6 +65,7 @@ def test_googles_python_client_works(served: Served, tmp_path: Path, model: str)
     assert told["streamedChat"] == "You said: Three"
     assert "models/nick" in told["models"]
     assert told["counted"] >= 3
+    assert told["embedded"] == [2, True]
     assert told["limited"] == "MAX_TOKENS"
     assert told["unknown"] == ["ClientError", 404, "NOT_FOUND"]
     assert told["refused"] == ["ClientError", 400, "INVALID_ARGUMENT"]
