@@ -632,6 +632,38 @@ def test_betas_reach_its_own_api_where_something_is_emulated(stand: Stand) -> No
     assert "anthropic-beta" not in stand.claude.seen[-1].headers
 
 
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_of_gemini_carries_what_claude_has_signed(
+    stand: Stand, shown: bool, stream: bool
+) -> None:
+    """Thought, signature and sealed thought come back whole, thoughts shown or not."""
+    model, method = "claude-sonnet-4-5", "streamGenerateContent" if stream else "generateContent"
+    path = f"/v1beta/models/{model}:{method}" + ("?alt=sse" if stream else "")
+    config = {"thinkingConfig": {"includeThoughts": shown, "thinkingBudget": 2000}}
+    turns: list[Any] = [{"role": "user", "parts": [{"text": "think and seal"}]}]
+
+    def ask() -> list[Any]:
+        body = json.dumps(
+            {"contents": turns, "generationConfig": {**config, "maxOutputTokens": 9000}}
+        )
+        answer = stand.gateway.fetch(path, method="POST", body=body)
+        assert answer.status == 200, answer.text
+        lines = [line.removeprefix("data: ") for line in answer.text.split("\r\n\r\n") if line]
+        chunks = [json.loads(line) for line in lines] if stream else [answer.json]
+        return [p for c in chunks for p in c["candidates"][0]["content"]["parts"]]
+
+    parts = ask()
+    assert ("Let me see." in [part["text"] for part in parts]) is shown
+    turns += [{"role": "model", "parts": parts}, {"role": "user", "parts": [{"text": "go on"}]}]
+    ask()
+    said = stand.claude.seen[-1].json["messages"][1]["content"]
+    assert [block for block in said if block["type"] != "text"] == [
+        {"type": "thinking", "thinking": "Let me see.", "signature": "sig-a"},
+        {"type": "redacted_thinking", "data": "sealed-b"},
+    ]
+
+
 def test_json_of_a_chat_client_is_promised_or_emulated(stand: Stand) -> None:
     """A strict schema goes through; what this API cannot promise the gateway sees to."""
     schema = {"type": "object", "properties": {}, "additionalProperties": False}

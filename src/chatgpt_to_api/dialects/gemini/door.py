@@ -20,6 +20,7 @@ from chatgpt_to_api.dialects.gemini.messages import DIALECT, GenerateContentRequ
 from chatgpt_to_api.dialects.gemini.needs import may_need, needs_of, roles_and_texts
 from chatgpt_to_api.dialects.gemini.paths import STREAM, place_of
 from chatgpt_to_api.dialects.gemini.pictures import linked_pictures, with_pictures
+from chatgpt_to_api.dialects.gemini.seals import without_others
 from chatgpt_to_api.dialects.gemini.spelling import spelled
 from chatgpt_to_api.dialects.problems import check_depth, invalid, too_many
 from chatgpt_to_api.errors import GatewayError, InvalidRequest
@@ -119,10 +120,14 @@ class GenerateAsked:
         return may_need(self.asked, self.config, feature)
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # replies always tell it
-        """Return the client's own JSON: the model stands in the path, and rarely here too."""
+        """Return the client's own JSON: the model stands in the path, and rarely here too.
+
+        What other vendors have sealed is no signature of the dialect's own servers.
+        """
+        body = without_others(self.body)
         if self.asked.model is None:
-            return self.body
-        fields = _RAW_OBJECT.decode(self.body)
+            return body
+        fields = _RAW_OBJECT.decode(body)
         fields["model"] = Raw(msgspec.json.encode(f"models/{model.removeprefix('models/')}"))
         return msgspec.json.encode(fields)
 

@@ -32,6 +32,7 @@ from chatgpt_to_api.chat.places import Places
 from chatgpt_to_api.chat.request import Opaque
 from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.contract import Stamp
+from chatgpt_to_api.dialects.gemini import seals
 from chatgpt_to_api.dialects.gemini.error_reply import error_object
 from chatgpt_to_api.dialects.gemini.messages import DIALECT
 from chatgpt_to_api.dialects.gemini.paths import Framing
@@ -186,6 +187,7 @@ class _Candidate:
         self._parts: list[Any] = []
         self._text: list[str] = []
         self._thoughts: list[str] = []
+        self._thought = ""  # the open one, shown or not
         self._call: BlockStarted | None = None
         self._arguments: list[str] = []
         self._fields: dict[str, Any] = {}
@@ -228,6 +230,7 @@ class _Candidate:
             case ToolCallDelta(arguments):
                 self._arguments.append(arguments)
             case BlockEnded():
+                self._thought = ""
                 if self._call is not None:
                     self._called(self._call, "".join(self._arguments))
                     self._call = None
@@ -272,17 +275,20 @@ class _Candidate:
         self._speak()
         if self._shows_thoughts and text:
             self._thoughts.append(text)
-        if opaque is not None and opaque.dialect == DIALECT:
+        self._thought += text
+        if opaque is not None:
             part = {"text": "".join(self._thoughts), "thought": True}
-            self._parts.append(part | {"thoughtSignature": opaque.data})
+            signature = seals.to_client(opaque, self._thought)
+            self._parts.append(part | {"thoughtSignature": signature})
             self._thoughts = []
+            self._thought = ""
 
     def _called(self, call: BlockStarted, arguments: str) -> None:
         function: dict[str, Any] = {"id": call.tool_id} if call.tool_id else {}
         function |= {"name": call.tool_name, "args": self._args(call, arguments)}
         part: dict[str, Any] = {"functionCall": function}
-        if call.opaque is not None and call.opaque.dialect == DIALECT:
-            part["thoughtSignature"] = call.opaque.data
+        if call.opaque is not None:
+            part["thoughtSignature"] = seals.to_client(call.opaque)
         self._parts.append(part)
 
     def _args(self, call: BlockStarted, arguments: str) -> Raw:

@@ -24,6 +24,7 @@ from chatgpt_to_api.chat.request import (
 )
 from chatgpt_to_api.dialects.bodies import present
 from chatgpt_to_api.dialects.gemini import messages as wire
+from chatgpt_to_api.dialects.gemini import seals
 from chatgpt_to_api.dialects.gemini.media import from_blob, from_link
 from chatgpt_to_api.dialects.gemini.messages import DIALECT, Content
 from chatgpt_to_api.dialects.gemini.results import text_of
@@ -92,7 +93,9 @@ def _part(raw: Raw, param: str, calls: OpenCalls) -> list[Part]:
         for name, value in fields.items()
         if name not in _OWN and present(value)
     }
-    signature = None if part.thought_signature is None else Opaque(DIALECT, part.thought_signature)
+    signature, thought = None, ""
+    if part.thought_signature is not None:
+        signature, thought = seals.from_client(part.thought_signature)
     if part.function_call is not None:
         return [_call(part.function_call, signature, rest, calls)]
     if part.function_response is not None:
@@ -105,7 +108,7 @@ def _part(raw: Raw, param: str, calls: OpenCalls) -> list[Part]:
     if part.file_data is not None:
         return [from_link(part.file_data, rest), *_sealed(signature)]
     if part.text is not None and part.thought:
-        return [Reasoning(part.text, signature)]
+        return [Reasoning(thought or part.text, signature)]
     if part.text is not None:
         if not part.text and signature is not None and not rest:
             return list(_sealed(signature))
@@ -120,8 +123,13 @@ def _vendor(rest: Mapping[str, Any]) -> Vendor | None:
 
 
 def _sealed(signature: Opaque | None) -> tuple[Foreign, ...]:
-    """Return a signature of an answer's text as the part it also comes in at a stream's end."""
-    return () if signature is None else (signed(signature.data),)
+    """Return a signature of an answer's text as the part it also comes in at a stream's end.
+
+    No other vendor signs those.
+    """
+    if signature is None or signature.dialect != DIALECT:
+        return ()
+    return (signed(signature.data),)
 
 
 def signed(signature: str) -> Foreign:
