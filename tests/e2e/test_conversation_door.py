@@ -22,6 +22,15 @@ from support.scripted_backend import (
     scripted_backend,
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def rigged(shared_rigs: Rigging) -> Rigging:
+    """One gateway for all tests here that set nothing of their own."""
+    return shared_rigs
+
+
 OWN_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln"
 
 

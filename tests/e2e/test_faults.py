@@ -17,6 +17,15 @@ from support.scripted_backend import (
     json_play,
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def rigged(shared_rigs: Rigging) -> Rigging:
+    """One gateway for all tests here that set nothing of their own."""
+    return shared_rigs
+
+
 EXPIRED = {
     "detail": {
         "message": "Your authentication token has expired. Please try signing in again.",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.gateway_process import ADMIN_PASSWORD, GatewayProcess, gateway_process
-from support.rig import Rigging
+from support.rig import Rigging, rigging
 from support.scripted_backend import (
     Play,
     chat_chunks,
@@ -21,6 +21,15 @@ from support.scripted_backend import (
     json_play,
     scripted_backend,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def rigged(shared_rigs: Rigging) -> Rigging:
+    """One gateway for all tests here that set nothing of their own."""
+    return shared_rigs
+
 
 QUESTION = (
     '{"model": "text-davinci-002-render-sha", '
@@ -70,14 +79,12 @@ def _admin(gateway: GatewayProcess, *arguments: str) -> tuple[int, str]:
     return int(status), body
 
 
-async def test_patching_tokens_replaces_them_and_survives_a_kill(
-    rigged: Rigging, tmp_path: Path
-) -> None:
+async def test_patching_tokens_replaces_them_and_survives_a_kill(tmp_path: Path) -> None:
     """The guide's PATCH, from a file and inline; it holds after ``kill -9`` behind the 200."""
     file = tmp_path / "access_tokens.json"
     file.write_text('["eyJhbXXX", {"token": "eyJhbYYY", "puid": "user-1"}]')
     password = f"Authorization: {ADMIN_PASSWORD}"
-    async with rigged([conversation("ok")], tokens=[]) as rig:
+    async with rigging(tmp_path / "data")([conversation("ok")], tokens=[]) as rig:
         status, body = await asyncio.to_thread(
             _admin, rig.gateway, "-X", "PATCH", "-H", password, "-d", f"@{file}"
         )
@@ -143,14 +150,12 @@ async def test_a_callers_own_token_is_used_instead_of_the_pool(rigged: Rigging) 
         assert rig.backend.tokens == [own]
 
 
-async def test_with_client_keys_a_lookalike_token_does_not_walk_past(
-    rigged: Rigging, tmp_path: Path
-) -> None:
+async def test_with_client_keys_a_lookalike_token_does_not_walk_past(tmp_path: Path) -> None:
     """``api_keys.txt`` decides; a string that looks like a token is no key."""
     own = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjk5OTk5OTk5OTl9.c2ln"
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "api_keys.txt").write_text("sk-mine \r\n\n# a comment\n")
-    async with rigged([conversation("ok")]) as rig:
+    async with rigging(tmp_path / "data")([conversation("ok")]) as rig:
         assert (await rig.ask()).status == 401
         assert (await rig.ask(headers={"Authorization": f"Bearer {own}"})).status == 401
         assert (await rig.ask(headers={"Authorization": "Bearer sk-mine"})).status == 200
@@ -316,11 +321,11 @@ async def test_pages_of_strangers_cannot_spend_tokens(rigged: Rigging) -> None:
         assert rig.backend.seen == []
 
 
-async def test_tokens_never_show(rigged: Rigging) -> None:
+async def test_tokens_never_show(tmp_path: Path) -> None:
     """No secret in the output, errors or headers, whatever the upstream echoes."""
     token = "eyJsecretsecretsecretsecret.abcdefghijklmnop.qrstuvwxyz"
     echo = json_play({"detail": f"bad token {token}"}, 401)
-    async with rigged([echo], tokens=[token]) as rig:
+    async with rigging(tmp_path / "data")([echo], tokens=[token]) as rig:
         answer = await rig.ask()
         assert token not in answer.text
         listed = await rig.admin("GET", "/admin/tokens")

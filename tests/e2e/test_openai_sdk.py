@@ -8,6 +8,14 @@ import pytest
 from support.rig import Rig, Rigging
 from support.scripted_backend import Play, conversation, conversation_events, json_play
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def rigged(shared_rigs: Rigging) -> Rigging:
+    """One gateway for all tests here that set nothing of their own."""
+    return shared_rigs
+
 
 def client(rig: Rig, **more: object) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,36 @@ class Rig:
 
 
 Rigging = Callable[..., AbstractAsyncContextManager[Rig]]
+
+
+@contextlib.asynccontextmanager
+async def sharing(folder: Path) -> AsyncIterator[Rigging]:
+    """As ``rigging``, but whoever sets nothing has one gateway, as it was when it was new."""
+    folders = (folder / f"data-{number}" for number in count(1))
+
+    async with contextlib.AsyncExitStack() as stack:
+        standing: Rig | None = None
+
+        @contextlib.asynccontextmanager
+        async def rig(
+            play: Script | Sequence[Play], *, tokens: Sequence[str] = ("tok-a",), **environment: str
+        ) -> AsyncIterator[Rig]:
+            nonlocal standing
+            if environment:
+                async with rigging(next(folders))(play, tokens=tokens, **environment) as own:
+                    yield own
+                return
+            if standing is None:
+                standing = await stack.enter_async_context(rigging(next(folders))(play, tokens=()))
+            await standing.backend.forget(play)
+            for part in ([], list(tokens)):
+                given = await standing.admin("PATCH", "/admin/tokens", part)
+                assert given.status == 200, given.text
+            reset = await standing.admin("POST", "/admin/tokens/reset")
+            assert reset.status == 200, reset.text
+            yield standing
+
+        yield rig
 
 
 def rigging(data_dir: Path) -> Rigging:

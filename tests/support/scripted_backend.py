@@ -63,17 +63,25 @@ class ScriptedBackend:
     """
 
     def __init__(self, script: Script | Sequence[Play]) -> None:
-        self._plays = list(script) if not callable(script) else []
-        self._script = script if callable(script) else self._next
-        self.seen: list[Seen] = []
         self.running = 0
-        self.most_running = 0
         self.running_per_token: dict[str, int] = {}
-        self.most_per_token: dict[str, int] = {}
-        self.hung_up = 0
+        self._begin(script)
         self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _begin(self, script: Script | Sequence[Play]) -> None:
+        self._plays = list(script) if not callable(script) else []
+        self._script = script if callable(script) else self._next
+        self.seen: list[Seen] = []
+        self.most_running = 0
+        self.most_per_token: dict[str, int] = {}
+        self.hung_up = 0
+
+    async def forget(self, script: Script | Sequence[Play]) -> None:
+        """Play this from now on, as if nothing had been asked before."""
+        await self.until(lambda: self.running == 0)
+        self._begin(script)
 
     def _next(self, seen: Seen) -> Play:
         return self._plays.pop(0) if len(self._plays) > 1 else self._plays[0]
