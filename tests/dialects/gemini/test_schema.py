@@ -166,24 +166,29 @@ KEYWORDS: dict[str, Any] = {
     "title": WORD,
     "minLength": st.integers(0, 3),
 }
-SCHEMAS: Any = st.deferred(
-    lambda: (
-        st.booleans()
-        | st.fixed_dictionaries(
-            {},
-            optional={
-                **KEYWORDS,
-                "properties": st.dictionaries(WORD, SCHEMAS, max_size=2),
-                "items": SCHEMAS,
-                "anyOf": st.lists(SCHEMAS, max_size=2),
-                "oneOf": st.lists(SCHEMAS, max_size=2),
-                "allOf": st.lists(SCHEMAS, max_size=2),
-                "additionalProperties": SCHEMAS,
-                "not": SCHEMAS,
-                "$defs": st.dictionaries(WORD, SCHEMAS, max_size=1),
-            },
-        )
+
+
+def _holding(inner: Any) -> Any:
+    """Schemas with other schemas in them."""
+    several = st.lists(inner, max_size=2)
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            **KEYWORDS,
+            "properties": st.dictionaries(WORD, inner, max_size=2),
+            "items": inner,
+            "anyOf": several,
+            "oneOf": several,
+            "allOf": several,
+            "additionalProperties": inner,
+            "not": inner,
+            "$defs": st.dictionaries(WORD, inner, max_size=1),
+        },
     )
+
+
+SCHEMAS = st.recursive(
+    st.booleans() | st.fixed_dictionaries({}, optional=KEYWORDS), _holding, max_leaves=8
 )
 
 

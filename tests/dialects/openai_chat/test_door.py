@@ -256,13 +256,17 @@ VALUE = st.recursive(
     | st.sampled_from(
         ["user", "assistant", "tool", "text", "image_url", "function", "json_schema"]
     ),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=8,
 )
 ANYTHING = VALUE | st.builds(
     lambda messages, rest: rest | {"model": "m", "messages": messages},
-    st.lists(st.dictionaries(NAMES, VALUE).map(lambda m: {"role": "user"} | m), min_size=1),
-    st.dictionaries(NAMES, VALUE),
+    st.lists(
+        st.dictionaries(NAMES, VALUE, max_size=5).map(lambda m: {"role": "user"} | m),
+        min_size=1,
+        max_size=3,
+    ),
+    st.dictionaries(NAMES, VALUE, max_size=5),
 )
 
 
