@@ -109,7 +109,7 @@ def changed(changes: list[tuple[tuple[str | int, ...], Any]]) -> Any:
                 del found[last]
             else:
                 found[last]  # a place that an earlier change took away stays away
-                found[last] = value
+                found[last] = copy.deepcopy(value)  # a later change may go into it
         except (KeyError, IndexError, TypeError):
             continue
     return request
