@@ -146,7 +146,7 @@ async def schemathesis(folder: Path, url: str, *choice: str) -> None:
     assert command.exists(), f"{command} is missing: `make test` makes it"
     process = await asyncio.create_subprocess_exec(
         str(command),
-        *("run", url, "--checks", CHECKS, "--max-examples", "8", "--seed", "1"),
+        *("run", url, "--checks", CHECKS, "--max-examples", "4", "--seed", "1"),
         *("--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all"),
         *("--continue-on-failure", "--warnings", "off", "--no-shrink"),
         *("-H", f"Authorization: {ADMIN_PASSWORD}"),
