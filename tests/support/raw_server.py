@@ -85,7 +85,11 @@ class RawServer:
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
-            self._accepted, "127.0.0.1", 0, ssl=self._tls, limit=4 * 1024 * 1024
+            self._accepted,
+            *("127.0.0.1", 0),
+            ssl=self._tls,
+            limit=4 * 1024 * 1024,
+            backlog=2048,  # who finds it full connects seconds later
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
