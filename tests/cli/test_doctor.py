@@ -150,6 +150,17 @@ def test_an_openai_server_is_asked_for_its_models(empty: Path) -> None:
         assert KEY not in json.dumps(found) and KEY[::-1] not in json.dumps(found)
 
 
+def test_a_key_that_a_server_repeats_does_not_show(empty: Path) -> None:
+    """Not every vendor's keys have a form of their own, and what is told here gets into reports."""
+    opaque = "0123456789abcdef0123456789abcdef"
+    with backend_thread(
+        lambda seen: json_play({"error": {"message": f"Wrong key {seen.token}"}}, 401)
+    ) as backend:
+        _, found = examined(empty, OPENAI_BASE_URL=backend.url("/v1"), OPENAI_API_KEY=opaque)
+        assert backend.seen[-1].token == opaque
+    assert "Wrong key …" in found["upstream openai"]["says"]
+
+
 @pytest.mark.parametrize(
     ("answer", "level", "words"),
     [

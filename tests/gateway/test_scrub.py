@@ -36,6 +36,21 @@ def test_things_shaped_like_secrets_are_masked() -> None:
         assert secret not in shown
 
 
+@given(st.integers(8, 23), st.sampled_from(["", "…"]))
+def test_a_secret_that_was_cut_does_not_show_either(kept: int, end: str) -> None:
+    """Words are cut where they are read, before anybody knows what is in them."""
+    token = "AbCdEfGh-0123456789-xyzw"
+    shown = scrub(f"headers: {token[:kept]}{end}", Access(token=Secret(token)))
+    assert shown == "headers: …"
+    assert scrub(f"AbCdEfG{end}", Access(token=Secret(token))) == f"AbCdEfG{end}"
+
+
+def test_a_secret_in_another_case_does_not_show_either() -> None:
+    """Some dialects fold what an upstream gives as a code, and unfold it again."""
+    access = Access(token=Secret("AbCdEfGh-01234567"))
+    assert scrub("abcdefgh-01234567 ABCDEFGH-01234567", access) == "… …"
+
+
 def test_everything_of_a_fault_that_can_be_shown_is_scrubbed() -> None:
     """Message, words, code, type, param and reason: upstreams choose them all."""
     error = UpstreamFailed("1 tok-12345678", said="2 tok-12345678", code="3 tok-12345678")

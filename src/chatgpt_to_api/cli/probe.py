@@ -39,7 +39,7 @@ from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import Header, HttpRequest, ReplyHead, split_url
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.refresh import seed_of
-from chatgpt_to_api.wire.secret import ANONYMOUS, Access, scrubbed
+from chatgpt_to_api.wire.secret import ANONYMOUS, MASK, Access, scrubbed
 
 LIMIT: Final = 15.0
 """Longest time one question may take, seconds."""
@@ -80,7 +80,7 @@ class Prober:
     async def conversation(self, upstream: UpstreamSettings) -> Answered:
         """Post an empty conversation without a token, and read the verdict."""
         request = _request(b"POST", upstream.base_url, upstream, ANONYMOUS, b"{}")
-        reply = await self._ask(request, upstream)
+        reply = await self._ask(request, upstream, ANONYMOUS)
         return reply if isinstance(reply, Answered) else conversation_verdict(*reply)
 
     async def models(self, upstream: UpstreamSettings) -> Answered:
@@ -92,7 +92,8 @@ class Prober:
         codec = vendor.codec(upstream.base_url)
         answers = []
         for key in keys or (None,):
-            reply = await self._ask(codec.models_request(Access(token=key)), upstream)
+            access = Access(token=key)
+            reply = await self._ask(codec.models_request(access), upstream, access)
             answer = reply if isinstance(reply, Answered) else _verdict(vendor, codec, *reply)
             if key is not None and len(upstream.api_keys) > 1:
                 says = f"key {key.masked}: {answer.says}"
@@ -111,14 +112,15 @@ class Prober:
             request = _request(b"GET", f"{base}{slash}models", upstream, access, b"")
         except ValueError:
             return Answered("problem", "it holds a character that no header can hold")
-        reply = await self._ask(request, upstream)
+        reply = await self._ask(request, upstream, access)
         if isinstance(reply, Answered):  # that says nothing about the token
             return Answered("warning", f"the backend is {reply.says}", reply.advice)
         return _token_verdict(*reply)
 
     async def _ask(
-        self, request: HttpRequest, upstream: UpstreamSettings
+        self, request: HttpRequest, upstream: UpstreamSettings, access: Access
     ) -> tuple[ReplyHead, bytes] | Answered:
+        """Return what came, without what was sent with ``access``: some servers repeat it."""
         proxy = outbound_proxy(upstream, self._rules)
         if upstream.proxy is None and self._rotation is not None:
             proxy = self._rotation
@@ -146,6 +148,9 @@ class Prober:
                 f"not reachable{way}: {error.message}",
                 "Check the URL, that the server runs, and the proxies (config show).",
             )
+        for secret in (access.token, access.puid, *upstream.headers.values()):
+            if secret:
+                body = body.replace(secret.reveal().encode(), MASK.encode())
         return reply.head, bytes(body)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import structs
 
@@ -10,13 +12,28 @@ from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.secret import MASK, Access, Secret, scrubbed
 
+_TELLING: Final = 8
+"""Fewest characters of a secret's beginning that are taken for it where a text ends."""
+
 
 def scrub(text: str, access: Access, more: Sequence[Secret] = ()) -> str:
     """Return ``text`` without the secrets of ``access``, ``more``, or anything shaped like one."""
     for secret in (access.token, access.puid, *more):
         if secret:
-            text = text.replace(secret.reveal(), MASK)
+            text = _without(text, secret.reveal())
     return scrubbed(text)
+
+
+def _without(text: str, secret: str) -> str:
+    """Mask a secret in any case, for codes are folded, and its beginning where a text was cut."""
+    text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
+    end = text.removesuffix(MASK)
+    begins = end.find(secret[:_TELLING], max(0, len(end) - len(secret)))
+    while begins >= 0 and len(end) - begins >= _TELLING:
+        if secret.startswith(end[begins:]):
+            return end[:begins] + MASK
+        begins = end.find(secret[:_TELLING], begins + 1)
+    return text
 
 
 def scrub_error(error: GatewayError, access: Access, more: Sequence[Secret] = ()) -> GatewayError:
