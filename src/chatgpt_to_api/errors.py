@@ -118,6 +118,14 @@ class BodyTooLarge(GatewayError):
     code = "request_too_large"
 
 
+class UnsupportedEncoding(GatewayError):
+    """The request's body is compressed in a way that is not read here."""
+
+    status = 415
+    kind = "invalid_request_error"
+    code = "unsupported_content_encoding"
+
+
 class RequestTimeout(GatewayError):
     """The client began a request and then sent nothing more for too long."""
 

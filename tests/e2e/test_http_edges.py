@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MOST = 100_000
 """Largest request body of this gateway, bytes."""
 PAGE = "https://app.example"
-QUESTION = json.dumps({"model": "gpt-4", "messages": [{"role": "user", "content": "hello"}]})
+USER = {"role": "user", "content": "hello"}
+QUESTION = json.dumps({"model": "gpt-4", "messages": [USER]})
 DOOR = "/v1/chat/completions"
 
 
@@ -207,6 +209,40 @@ async def test_a_model_that_is_not_there_is_a_404_that_lists_the_others(rig: Rig
     assert "gpt-*" in str(error["message"])
     check_error(await rig.fetch("/v1/models/gtp-4"), 404)
     assert (await rig.fetch("/v1/models/gpt-4")).json["id"] == "gpt-4"
+
+
+# -- compressed ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [DOOR, "/v1/responses", "/v1/messages"])
+async def test_a_compressed_question_is_answered(rig: Rig, path: str) -> None:
+    """Agents compress long histories on their own; whoever keeps chats reads them too."""
+    headers = {"Authorization": "Bearer me", "Content-Encoding": "gzip"}
+    question = {**json.loads(QUESTION), "input": "hello", "max_tokens": 9}
+    body = gzip.compress(json.dumps(question).encode())
+    answer = await rig.fetch(path, method="POST", body=body, headers=headers)
+    assert answer.status == 200, answer.text
+    assert "fine" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        DOOR,
+        "/v1/responses",
+        "/v1/messages",
+        "/api/chat",
+        "/v1beta/models/gpt-4:generateContent",
+        "/backend-api/conversation",
+    ],
+)
+async def test_an_unknown_compression_is_named_at_every_door(rig: Rig, path: str) -> None:
+    """It is not told as broken JSON, and the message says what can be sent instead."""
+    headers = {"Authorization": "Bearer me", "Content-Encoding": "zstd"}
+    answer = await rig.fetch(path, method="POST", body=b"\x28\xb5\x2f\xfd", headers=headers)
+    assert answer.status == 415
+    assert "'zstd'" in answer.text
+    assert "gzip" in answer.text
 
 
 # -- too much -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import structlog
 from chatgpt_to_api.by_hand import Work
 from chatgpt_to_api.errors import BodyTooLarge, GatewayError
 from chatgpt_to_api.gateway.exchange import ClientGone
+from chatgpt_to_api.server.coding import check_coding, decoded
 from chatgpt_to_api.server.heads import BODILESS, CONTINUE, head_lines
 from chatgpt_to_api.server.limits import HIGH_WATER, Limits
 from chatgpt_to_api.server.problem import problem
@@ -78,6 +79,8 @@ class HttpExchange:
     """The reply has ended, or was cut, or nobody is left to read it."""
     complete = False
     """The whole request body has arrived."""
+    coding = b""
+    """The coding of the request's body, where there is one."""
     expecting = False
     """The client waits for ``100 Continue`` before it sends the body."""
     extra = b""
@@ -137,16 +140,23 @@ class HttpExchange:
         size = self._waiting_bytes
         if self.over or not self.complete or self._error is not None or self._taken + size > limit:
             return None
-        return self._take()
+        return None if self.coding else self._take()
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises BodyTooLarge, ClientGone, or what is wrong with its framing."""
+        """The whole body, decompressed.
+
+        Raises BodyTooLarge, UnsupportedEncoding, ClientGone, or what is wrong with its framing.
+        """
         if self.over:
             raise ClientGone
+        if self.coding:
+            check_coding(self.coding)
         if not self.complete or self._error is not None:
             await self._collect(limit)
         if self._taken + self._waiting_bytes > limit:
             raise too_large(limit)
+        if self.coding:
+            return decoded(self._take(), self.coding, min(limit, self._limit))
         return self._take()
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -197,6 +197,9 @@ class HttpProtocol(ClientConnection):
             exchange.declared = None
             if fields[b"transfer-encoding"].lower() != b"chunked":
                 refusal = InvalidRequest("Of transfer encodings, only chunked is read here.")
+        coding = fields.get(b"content-encoding")
+        if coding is not None and coding.lower() != b"identity":
+            exchange.coding = coding.lower()
         if b"expect" in fields and fields[b"expect"].lower() == b"100-continue":
             exchange.expecting = version == "1.1"
         if refusal is not None:
@@ -208,6 +211,7 @@ class HttpProtocol(ClientConnection):
             and keep_alive
             and version == "1.1"
             and not exchange.expecting
+            and not exchange.coding
             and self._strangers < STRANGERS
             and url in self._front.targets
         ):

@@ -1,4 +1,4 @@
-"""Bodies that come compressed although nobody asked: gzip and deflate, decoded piece by piece."""
+"""Compressed bodies of requests and replies: gzip and deflate, decoded piece by piece."""
 
 from __future__ import annotations
 

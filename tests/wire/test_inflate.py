@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatgpt_to_api.transport.inflate import Inflater
+from chatgpt_to_api.wire.inflate import Inflater
 
 TEXT = b"data: some text that repeats, some text that repeats\n\n" * 40
 
