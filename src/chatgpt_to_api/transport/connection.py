@@ -12,10 +12,10 @@ from typing import Final, NoReturn, Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
-from chatgpt_to_api.wire.inflate import CODINGS, Inflater
 from chatgpt_to_api.transport.reply import MAX_BUFFERED, Reply
 from chatgpt_to_api.transport.twins import Twins
 from chatgpt_to_api.wire.http import Header, ReplyHead
+from chatgpt_to_api.wire.inflate import CODINGS, Inflater
 
 MAX_HEAD: Final = 64 * 1024  # bytes without any body among them: a head, or trailers
 MAX_HEADERS: Final = 200

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 from chatgpt_to_api.by_hand import Pause
 from chatgpt_to_api.transport.errors import ConnectionBroken, ProtocolViolation, TransportError
-from chatgpt_to_api.wire.inflate import Inflater
 from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.inflate import Inflater
 
 MAX_BUFFERED: Final = 256 * 1024  # bytes held for a slow reader before the socket is left alone
 
