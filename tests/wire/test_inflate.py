@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from itertools import pairwise
 
@@ -83,3 +84,20 @@ def test_any_bytes_give_text_or_a_value_error(coding: bytes, raw: bytes) -> None
     except ValueError:
         return
     assert cut or len(raw) > len(text) // 2000
+
+
+@pytest.mark.parametrize("text", [b"", b"a"])
+def test_members_that_hold_nothing_are_not_gone_through_for_ever(text: bytes) -> None:
+    """Each costs a decoder of its own: a body of the allowed size could keep a core for an hour."""
+    before = time.process_time()
+    with pytest.raises(ValueError, match="too many parts"):
+        decode(b"gzip", [gzip.compress(text) * 200_000])
+    assert time.process_time() - before < 2
+
+
+def test_a_writer_may_begin_a_member_for_each_event() -> None:
+    """However many there are, they are read in linear time."""
+    event = b"data: " + b"x" * 200
+    before = time.process_time()
+    assert decode(b"gzip", [gzip.compress(event) * 20_000], 1 << 24) == (event * 20_000, False)
+    assert time.process_time() - before < 2

@@ -12,6 +12,15 @@ _ZLIB: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 _GZIP_MAGIC: Final = 0x1F
 
+_AT_ONCE: Final = 16 * 1024
+"""Compressed bytes given to zlib at once: it copies what it does not use of them."""
+
+MOST_MEMBERS: Final = 1000
+"""Most gzip members of a body in which they hold next to nothing."""
+
+LEAST_HELD: Final = 128
+"""Fewest bytes that more members hold on an average: each costs as much as thousands of bytes."""
+
 
 class Inflater:
     """Decodes one body. ``put`` takes compressed bytes, ``take`` gives decoded ones, boundedly.
@@ -20,11 +29,13 @@ class Inflater:
     at once and the rest waits compressed. Raises ValueError for what is not in that coding.
     """
 
-    __slots__ = ("_coding", "_finished", "_held", "_members", "_more", "_stream")
+    __slots__ = ("_at", "_coding", "_finished", "_held", "_made", "_members", "_more", "_stream")
 
     def __init__(self, coding: bytes) -> None:
         self._coding = coding
         self._held = b""
+        self._at = 0  # how much of it has been used
+        self._made = 0
         self._stream: Any = None  # the type of zlib.decompressobj() has no public name
         self._members = 0
         self._more = False  # the decoder itself may still hold output
@@ -33,25 +44,30 @@ class Inflater:
     def put(self, data: bytes) -> None:
         """Add the next compressed bytes."""
         if not self._finished:
-            self._held += data
+            self._held = self._held[self._at :] + data if self._at < len(self._held) else data
+            self._at = 0
 
     def take(self, limit: int) -> bytes:
         """Return up to ``limit`` decoded bytes; b"" once more compressed ones are needed."""
-        while self._held or self._more:
+        while self._at < len(self._held) or self._more:
             if self._stream is None:
                 window = self._window()
                 if window is None:
                     return b""
                 self._stream = zlib.decompressobj(window)
+            stream = self._stream
+            piece = self._held[self._at : self._at + _AT_ONCE]
             try:
-                out: bytes = self._stream.decompress(self._held, limit)
+                out: bytes = stream.decompress(piece, limit)
             except zlib.error:
                 raise ValueError(f"not {self._coding.decode('ascii')} data") from None
-            self._more = len(out) == limit and not self._stream.eof
-            if self._stream.eof:
-                self._end_member(self._stream.unused_data)
-            else:
-                self._held = self._stream.unconsumed_tail
+            self._more = len(out) == limit and not stream.eof
+            self._made += len(out)
+            self._at += len(piece) - len(
+                stream.unused_data if stream.eof else stream.unconsumed_tail
+            )
+            if stream.eof:
+                self._end_member()
             if out:
                 return out
         return b""
@@ -59,18 +75,20 @@ class Inflater:
     @property
     def cut(self) -> bool:
         """Whether the coded data, if it ended here, would be incomplete."""
-        return self._stream is not None or bool(self._held)
+        return self._stream is not None or self._at < len(self._held)
 
-    def _end_member(self, rest: bytes) -> None:
+    def _end_member(self) -> None:
         self._stream = None
         self._members += 1
-        self._held = rest
         if self._coding == b"deflate":
             self._ignore_the_rest()
+        elif self._members > MOST_MEMBERS and self._made < LEAST_HELD * self._members:
+            raise ValueError("gzip data in too many parts")
 
     def _ignore_the_rest(self) -> None:
         self._finished = True
         self._held = b""
+        self._at = 0
 
     def _window(self) -> int | None:
         """What zlib is to expect next; None while too little has come to say, or nothing will."""
@@ -82,10 +100,14 @@ class Inflater:
             wrapped = first & 0x0F == 8 and (first << 8 | second) % 31 == 0
             return _ZLIB if wrapped else _RAW
         if self._members:  # another gzip member may follow; some writers pad with zeros instead
-            self._held = self._held.lstrip(b"\0")
-            if not self._held:
+            while piece := self._held[self._at : self._at + _AT_ONCE]:
+                rest = piece.lstrip(b"\0")
+                self._at += len(piece) - len(rest)
+                if rest:
+                    break
+            else:
                 return None
-            if self._held[0] != _GZIP_MAGIC:
+            if rest[0] != _GZIP_MAGIC:
                 self._ignore_the_rest()
                 return None
         return _GZIP
