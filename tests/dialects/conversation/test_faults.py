@@ -13,6 +13,7 @@ from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.conversation.faults import fault_of_complaint, fault_of_reply
 from chatgpt_to_api.errors import (
     RateLimited,
+    Unavailable,
     UpstreamChallenge,
     UpstreamDenied,
     UpstreamFailed,
@@ -284,8 +285,29 @@ def test_trouble_of_the_backend_counts_for_the_breaker(status: int, body: object
     """And is tried again."""
     found = fault(status, body)
     assert effects(found) == AGAIN
-    assert isinstance(found.error, UpstreamFailed)
+    assert isinstance(found.error, UpstreamFailed | Unavailable)
     assert str(status) in found.error.message
+
+
+@pytest.mark.parametrize("status", [503, 529])
+@pytest.mark.parametrize(
+    ("retry_after", "told"), [("7", 7), ("0", None), ("99999", 600), ("soon", None)]
+)
+def test_out_of_service_says_until_when(status: int, retry_after: str, told: int | None) -> None:
+    """The client is told so, and when to come back, as a gateway before the backend tells us."""
+    found = fault(status, {"detail": "No token."}, retry_after=retry_after)
+    assert effects(found) == AGAIN
+    assert (found.error.status, found.error.code) == (503, "upstream_overloaded")
+    assert found.error.retry_after == told
+    assert "No token." in found.error.text
+
+
+@pytest.mark.parametrize("status", [408, 504])
+def test_a_timeout_there_is_one_here(status: int) -> None:
+    """Not a failure of another kind: clients wait longer rather than less."""
+    found = fault(status, b"")
+    assert effects(found) == AGAIN
+    assert (found.error.status, found.error.code) == (504, "upstream_timeout")
 
 
 def test_words_that_decide_are_the_same_without_a_status() -> None:

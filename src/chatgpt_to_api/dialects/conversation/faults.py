@@ -16,10 +16,12 @@ from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import (
     GatewayError,
     RateLimited,
+    Unavailable,
     UpstreamChallenge,
     UpstreamDenied,
     UpstreamFailed,
     UpstreamRejected,
+    UpstreamTimeout,
 )
 from chatgpt_to_api.wire.error_body import ErrorBody, read_error_body, read_error_value
 from chatgpt_to_api.wire.http import ReplyHead, header
@@ -82,7 +84,11 @@ def fault_of_reply(head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
             return _wrong_path(status)
         case 404 | 410:  # the URL is right and what was asked is fine: it is what it names
             return _lost(said, status)
-        case _ if 400 <= status < 500 and status not in (407, 408, 425):
+        case 408 | 504:
+            return _timed_out(said, status)
+        case 503 | 529:
+            return _out_of_service(said, status, wait)
+        case _ if 400 <= status < 500 and status not in (407, 425):
             return _rejected(said, status)
         case _:
             return _failed(said, f"answered with status {status}")
@@ -321,6 +327,24 @@ def _redirected(status: int) -> UpstreamFault:
 
 def _failed(said: ErrorBody, what: str) -> UpstreamFault:
     return broken(f"The conversation backend {what}.", "upstream_error", said)
+
+
+def _timed_out(said: ErrorBody, status: int) -> UpstreamFault:
+    fault = _failed(said, f"answered with status {status}")
+    error = UpstreamTimeout(fault.error.message, said=said.message)
+    return structs.replace(fault, error=error)
+
+
+def _out_of_service(said: ErrorBody, status: int, wait: float | None) -> UpstreamFault:
+    """It passes; a gateway of this kind before the backend says even when."""
+    fault = _failed(said, f"answered with status {status}")
+    error = Unavailable(
+        fault.error.message,
+        code="upstream_overloaded",
+        said=said.message,
+        retry_after=min(wait, LONGEST_COOL_DOWN) if wait else None,
+    )
+    return structs.replace(fault, error=error)
 
 
 def broken(message: str, code: str, said: ErrorBody | None = None) -> UpstreamFault:
