@@ -166,6 +166,13 @@ class Unavailable(GatewayError):
     code = "service_unavailable"
 
 
+class Stopping(Unavailable):
+    """The gateway is being stopped, and the time it gives to running requests is over."""
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is stopping.", retry_after=5)
+
+
 class UpstreamRejected(GatewayError):
     """The upstream refused the request itself (400, 404, 409, 413, 422); that status is kept."""
 

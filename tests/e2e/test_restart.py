@@ -182,10 +182,8 @@ async def test_a_running_stream_ends_well_after_sigterm(rigged: Rigging) -> None
         assert await asyncio.to_thread(rig.gateway.process.wait, 20) == 0
 
 
-async def test_after_the_drain_time_a_stream_is_cut_and_does_not_look_whole(
-    rigged: Rigging,
-) -> None:
-    """No ``[DONE]``, no last chunk; the upstream's call is ended."""
+async def test_after_the_drain_time_a_stream_is_told_why_it_is_cut(rigged: Rigging) -> None:
+    """An error as its last event, no ``[DONE]``; the upstream's call is ended."""
     play = Play(pieces=conversation_events(["first"])[:1], end="hang")
     async with (
         rigged([play], CHATGPT_TO_API_DRAIN="0.3") as rig,
@@ -193,13 +191,15 @@ async def test_after_the_drain_time_a_stream_is_cut_and_does_not_look_whole(
     ):
         await _began(rig, reader)
         rig.gateway.process.send_signal(signal.SIGTERM)
-        rest = b""
-        try:
-            rest = await asyncio.wait_for(reader.read(), 20)
-        except ConnectionResetError:
-            pass
+        rest = await asyncio.wait_for(reader.read(), 20)
         assert b"[DONE]" not in rest
-        assert not rest.endswith(b"0\r\n\r\n")
+        last = rest.rpartition(b"data: ")[2].partition(b"\n\n")[0]
+        assert json.loads(last)["error"] == {
+            "message": "The gateway is stopping.",
+            "type": "server_error",
+            "param": None,
+            "code": "service_unavailable",
+        }
         await rig.backend.until(lambda: rig.backend.running == 0)
         assert await asyncio.to_thread(rig.gateway.process.wait, 20) == 0
 

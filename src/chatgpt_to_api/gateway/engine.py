@@ -18,7 +18,7 @@ import structlog
 from chatgpt_to_api.by_hand import in_task
 from chatgpt_to_api.config.settings import LimitSettings
 from chatgpt_to_api.dialects.contract import Asked, AsksPrompts, AsksVectors, Door, Ids, Stamp
-from chatgpt_to_api.errors import GatewayError, InvalidRequest
+from chatgpt_to_api.errors import GatewayError, InvalidRequest, Stopping
 from chatgpt_to_api.gateway.ability import UNSUPPORTED, able
 from chatgpt_to_api.gateway.asking import ask, ask_one
 from chatgpt_to_api.gateway.balance import Balance
@@ -154,8 +154,10 @@ class Gateway:
         except asyncio.CancelledError:
             record.outcome = "client_gone"
             await _settle_cut(settle)
-            if not question.gone:  # the server is stopping, and says so where nothing has left
-                if exchange.started:
+            if not question.gone:  # the server is stopping; where nothing has left, it says so
+                if delivery.opened:
+                    delivery.fail(Stopping())
+                elif exchange.started:
                     exchange.abort()
                 raise
             exchange.work.uncancel()

@@ -19,7 +19,7 @@ import httptools
 import structlog
 
 from chatgpt_to_api.by_hand import Work
-from chatgpt_to_api.errors import GatewayError, RequestTimeout, Unavailable
+from chatgpt_to_api.errors import GatewayError, RequestTimeout, Stopping, Unavailable
 from chatgpt_to_api.gateway.exchange import ClientGone
 from chatgpt_to_api.server.exchange import HttpExchange
 from chatgpt_to_api.server.limits import Limits
@@ -204,7 +204,7 @@ class ClientConnection(asyncio.Protocol):
             exchange.fail_with(error)
         except asyncio.CancelledError:
             exchange.keep_alive = False
-            exchange.fail_with(Unavailable("The gateway is stopping.", retry_after=5))
+            exchange.fail_with(Stopping())
             raise
         except Exception:  # the outer edge of the request's task
             log.exception("a request failed", request_id=exchange.request_id)
