@@ -46,3 +46,14 @@ def test_a_server_of_the_dialect_is_shown_its_own_signatures_alone() -> None:
     assert shown["contents"][0]["parts"] == [call, *parts[2:]]
     assert shown["contents"][1:] == body["contents"][1:]
     assert without_others(b'{"contents" : []}') == b'{"contents" : []}'
+
+
+@pytest.mark.parametrize(
+    "turns",
+    ["{}", [None], ["{}"], {"parts": []}, [{"parts": {"text": "{}"}}], [{"parts": ["{}"]}], "x"],
+)
+def test_turns_of_another_form_are_left_to_the_server(turns: object) -> None:
+    """It answers with what is wrong; the seal may stand anywhere."""
+    sealed = to_client(Opaque("anthropic", "s"), "Hm.")
+    body = json.dumps({"contents": turns, "other": sealed}).replace("{}", sealed).encode()
+    assert without_others(body) == body

@@ -64,17 +64,21 @@ def from_client(signature: str) -> tuple[Opaque, str]:
 def without_others(body: bytes) -> bytes:
     """Return a request as the vendor's server may see it: without what others have sealed.
 
-    Such a thought goes whole, a call keeps all but the signature. All else keeps its bytes.
+    Such a thought goes whole, a call keeps all but the signature. All else keeps its bytes, and so
+    does a request whose turns have another form than the dialect's: the server says what is wrong.
     """
     if _MARKED not in body:
         return body
     fields = _OBJECT.decode(body)
     turns = []
-    for raw in _LIST.decode(fields.get("contents", Raw(b"[]"))):
-        turn = _OBJECT.decode(raw)
-        if "parts" in turn and _MARKED in bytes(turn["parts"]):
-            turn["parts"] = Raw(msgspec.json.encode(list(_own(_LIST.decode(turn["parts"])))))
-        turns.append(turn)
+    try:
+        for raw in _LIST.decode(fields.get("contents", Raw(b"[]"))):
+            turn = _OBJECT.decode(raw)
+            if "parts" in turn and _MARKED in bytes(turn["parts"]):
+                turn["parts"] = Raw(msgspec.json.encode(list(_own(_LIST.decode(turn["parts"])))))
+            turns.append(turn)
+    except msgspec.DecodeError:
+        return body
     return msgspec.json.encode(fields | {"contents": turns})
 
 
