@@ -45,6 +45,15 @@ def test_a_query_of_the_servers_own_stays() -> None:
     assert sent == [b"/api/v1/files?api-version=1", b"/api/v1/files?api-version=1&a=1"]
 
 
+def test_a_key_in_a_query_stays_here() -> None:
+    """Clients of Gemini show a key of the gateway's so; their paths may come here by mistake."""
+    sent = [
+        UPSTREAM.request(head("/v1/files", query=query), b"/v1/files", OURS, b"").target
+        for query in (b"key=theirs", b"a=1&key=theirs&b=key=2", b"monkey=1")
+    ]
+    assert sent == [b"/api/v1/files", b"/api/v1/files?a=1&b=key=2", b"/api/v1/files?monkey=1"]
+
+
 def test_credentials_are_swapped_and_the_hop_stays_here() -> None:
     """Of the client, nothing goes on that says who or where it is, or who pays."""
     given: list[Header] = [

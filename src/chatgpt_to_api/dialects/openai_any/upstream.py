@@ -75,8 +75,9 @@ class AnyUpstream:
         if not path.startswith(b"/v1/"):  # the prefix was spelled in some other way
             path = quote(head.path, safe="/:@!$&'()*+,;=~-._").encode()
         path = path.removeprefix(b"/v1")
-        if head.query:
-            path += b"?" + head.query
+        query = _without_key(head.query)
+        if query:
+            path += b"?" + query
         headers = list(_through(head.headers, _KEPT_BACK))
         return self._server.call(head.method.encode(), path, headers, access, body)
 
@@ -91,6 +92,13 @@ class AnyUpstream:
     def fault(self, head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
         """Return what a reply with an error status means. ``now`` is Unix time in seconds."""
         return fault_of_reply(head, body, now, at_own_path=False)
+
+
+def _without_key(query: bytes) -> bytes:
+    """Return a query without ``key``, where clients of one dialect show who they are."""
+    if b"key=" not in query:
+        return query
+    return b"&".join(one for one in query.split(b"&") if not one.startswith(b"key="))
 
 
 def _through(headers: Headers, kept_back: frozenset[bytes]) -> Iterable[Header]:
