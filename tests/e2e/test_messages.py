@@ -158,6 +158,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
             CHATGPT_TO_API_KEEP_ALIVE="0.1",
             CHATGPT_TO_API_QUEUE_WAIT="2",
         ) as gateway:
+            wait_until(lambda: claude.listed(3) and bare.listed() and chat.listed())
             yield Stand(gateway, claude, chat, web, (chat_script, web_script))
 
 

@@ -104,6 +104,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]
                 wait_until,
                 lambda: len(gateway.fetch("/v1/models/nomic-embed-text").json) > 4,
             )
+            await backend.until(lambda: backend.listed(3))
             yield Rig(gateway, backend)
 
 

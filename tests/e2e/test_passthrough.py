@@ -78,7 +78,7 @@ async def shared(
         )
         (data / "config.toml").write_text(config)
         with gateway_process(data, CHATGPT_TO_API_MAX_BODY="1000000") as gateway:
-            await asyncio.to_thread(lambda: gateway.port)
+            await backend.until(lambda: backend.listed(2))
             yield Rig(gateway, backend)
 
 

@@ -114,6 +114,7 @@ async def shared(
             CHATGPT_TO_API_HOLD="0.05",
             CHATGPT_TO_API_KEEP_ALIVE="0.1",
         ) as gateway:
+            await backend.until(backend.listed)
             yield Rig(gateway, backend)
 
 

@@ -100,6 +100,14 @@ class ScriptedBackend:
         """Tokens of the requests, in order of arrival."""
         return [seen.token for seen in self.seen]
 
+    def listed(self, times: int = 1) -> bool:
+        """Whether it was asked so often for its models: as a gateway does by itself once it runs.
+
+        Whoever counts what a test has asked waits for that first.
+        """
+        paths = [seen.path.partition("?")[0] for seen in self.seen if seen.method == "GET"]
+        return sum(path.endswith(("/models", "/tags")) for path in paths) >= times
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds; it is looked at whenever something happened here."""
         async with asyncio.timeout(30), self._changed:

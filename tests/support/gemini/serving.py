@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.gateway_process import GatewayProcess, gateway_process
+from support.gateway_process import GatewayProcess, gateway_process, wait_until
 from support.gemini.server import KEY, Gemini
 from support.scripted_backend import ScriptedBackend, json_play
 from support.stage import backend_thread
@@ -88,4 +88,5 @@ def serving(data_dir: Path) -> Iterator[Served]:
         (data_dir / "config.toml").write_text(configuration(google, vendor))
         variables = {"API_KEYS": CLIENT_KEY, "CHATGPT_TO_API_LOG_LEVEL": "debug"}
         with gateway_process(data_dir, **variables) as gateway:
+            wait_until(lambda: google.listed() and vendor.listed())
             yield Served(gateway, google, vendor, outside)

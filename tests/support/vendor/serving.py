@@ -73,4 +73,5 @@ def serving(data_dir: Path, **environment: str) -> Iterator[Served]:
             },
         ) as gateway,
     ):
+        wait_until(vendor.listed)
         yield Served(gateway, vendor, outside)
