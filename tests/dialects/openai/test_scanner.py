@@ -99,6 +99,69 @@ UNKNOWN = (
 )
 
 
+class Exact(ReplyScanner):
+    """A scanner that reads every event."""
+
+    def _only_goes_on(self, block: bytes) -> bool:
+        del block
+        return False
+
+
+def told(passed: Passed) -> tuple[bytes, bool, str | None]:
+    return passed.data, passed.content, passed.failed and passed.failed.text
+
+
+LIKE = text("a"), text("b")
+ALIKE = st.sampled_from(
+    [
+        *LIKE,
+        text('say "hi"'),
+        text("back\\"),
+        text("[DONE]"),
+        text("", error=None),
+        text("x", error={"message": "Busy"}),
+        text("x", usage=COUNTS),
+        text("x", obfuscation="abc"),
+        chunk({"content": "x"}, "stop"),
+        chunk({"content": "x"}, index=1),
+        ROLE,
+        FINISH,
+        COUNT,
+        DONE,
+        # Between the bytes of the events around, and yet more than a text.
+        LIKE[0].replace(b'"a"', b'"\n\ndata: [DONE]\n\n"'),
+        LIKE[0].replace(b'"a"', b'"a", "error": "b"'),
+        LIKE[0].replace(b'"a"', b'"a\\"'),
+        b": a comment\n\n",
+        b"event: error\n" + LIKE[0],
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(events=st.lists(ALIKE, max_size=8), reads=st.lists(st.integers(1, 3)))
+def test_both_roads_tell_the_same(events: list[bytes], reads: list[int]) -> None:
+    """An event like those before it is not read again, and nothing is missed by that."""
+    stream = [ROLE, *LIKE, *events, *LIKE, FINISH]
+    quick, exact = (kind(SSE, hide_usage=True) for kind in (ReplyScanner, Exact))
+    sizes = iter(reads)
+    while stream:
+        count = next(sizes, 1)
+        data, stream = b"".join(stream[:count]), stream[count:]
+        assert told(quick.feed(data)) == told(exact.feed(data))
+    assert told(quick.eof()) == told(exact.eof())
+    assert (quick.usage, quick.done, quick.model) == (exact.usage, exact.done, exact.model)
+
+
+def test_an_event_like_the_last_is_known_by_its_ends() -> None:
+    """Its middle is searched for nothing but the end of the text."""
+    scanner = ReplyScanner(SSE, hide_usage=True)
+    for piece in (ROLE, *LIKE):
+        scanner.feed(piece)
+    before, after = LIKE[0].split(b'"a"')
+    assert (scanner._before, scanner._after) == (before + b'"', b'"' + after)
+
+
 @pytest.mark.parametrize(
     "stream",
     [STREAM, ROLE + UNKNOWN + text("x") + FINISH + DONE, UNKNOWN + FINISH + DONE],

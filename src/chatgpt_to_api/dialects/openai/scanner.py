@@ -44,6 +44,14 @@ _DONE_LINE: Final = re.compile(rb"(?:^|\n)data: ?\[DONE\][ \t]*\n")
 _NULL: Final = re.compile(rb"\s*:\s*null")
 _ERROR: Final = re.compile(rb'"error"\s*:\s*(?!null)\S')
 _REASON: Final = re.compile(rb'\s*:\s*"[^"]')
+_TEXT: Final = re.compile(rb'(data: ?\{[^\n]*?"content": ?")[^"\\\n]*("[^\n]*\n\n)')
+"""An event with a text, in what stands before and after that."""
+
+_LITTLE: Final = 2048
+"""Up to how many bytes a read is likely to be one event or two."""
+
+_TRIES: Final = 4
+"""How often a stream is asked whether its events are alike; some put random words into each."""
 
 
 class ReplyScanner:
@@ -64,6 +72,8 @@ class ReplyScanner:
         self._held_size = 0
         self._committed = False
         self._finished = False
+        self._before = self._after = b""  # what stands around the text in the events
+        self._tries = _TRIES
         self.usage: Usage | None = None
         self.model: str = ""
         self.fault: UpstreamFault | None = None
@@ -82,7 +92,7 @@ class ReplyScanner:
         if not self._splitter.overflow and len(block) <= MAX_EVENT:
             if len(block) < 2:  # nothing, or one more line end behind an event that has left
                 return _NOTHING
-            if self._committed and _is_plain(block):
+            if self._committed and len(block) <= _LITTLE and self._only_goes_on(block):
                 return Passed(block)
             return self._read(block)
         passed = self._read(_without_giant(block))
@@ -113,6 +123,23 @@ class ReplyScanner:
         return Passed(passed.data + TERMINAL, content=passed.content)
 
     # -- a stream ----------------------------------------------------------------------------
+
+    def _only_goes_on(self, block: bytes) -> bool:
+        """Whether a read of an event or two says nothing but that the text goes on."""
+        before, after = self._before, self._after
+        if before and block.startswith(before) and block.endswith(after):
+            # One of the events before but for its text, if that ends where it seems to.
+            start, end = len(before), len(block) - len(after)
+            if block.find(b'"', start) == end and block.find(b"\n", start) == len(block) - 2:
+                return True
+        if not _is_plain(block):
+            return False
+        if self._tries:
+            self._tries -= 1
+            alike = _TEXT.fullmatch(block)
+            if alike is not None:
+                self._before, self._after = alike.groups()
+        return True
 
     def _read(self, block: bytes) -> Passed:
         """Read whole events."""
