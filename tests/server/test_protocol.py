@@ -130,6 +130,22 @@ async def test_a_flood_of_pipelined_requests_ends_the_connection() -> None:
         assert await wire.closed()
 
 
+async def test_nor_does_a_flood_of_offers_fill_the_log() -> None:
+    """Requests that offer another protocol are read again, each inside the reading of the last."""
+
+    async def handle(exchange: Exchange, caller: Caller) -> None:
+        gone = asyncio.Event()
+        exchange.on_gone(gone.set)
+        await gone.wait()
+
+    with capture_logs() as logs:
+        async with door_server(handle, limits=Limits(requests_ahead=10)) as server:
+            wire = await server.connect()
+            wire.send(post(b"{}", "Connection: Upgrade", "Upgrade: h2c") * 20)
+            assert await wire.closed()
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_no_bytes_break_the_server(seed: int) -> None:
     """Damaged requests are answered with a 4xx or by the end, and leave nothing behind."""

@@ -113,11 +113,11 @@ class HttpProtocol(ClientConnection):
         if parser is None:
             return
         self._read_size = size
+        rest: bytes | None = None  # what follows a head that offers a change of the protocol
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._upgrading:
-                self._replay(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, TooManyAhead):
                 log.exception("reading a request failed", peer=self.peer)
@@ -128,6 +128,9 @@ class HttpProtocol(ClientConnection):
             # The parser holds a trailer until it is whole, and copies it for each piece.
             if self._barren > self.limits.head and self._phase == BODY:
                 self._malformed("The request's body is followed by trailers without end.")
+        # Not inside the handler: there each error in what follows would bear all before it.
+        if rest is not None and self._upgrading:
+            self._replay(rest)
 
     def on_message_begin(self) -> None:
         """A request begins."""
