@@ -130,7 +130,7 @@ ALIKE = st.sampled_from(
         DONE,
         # Between the bytes of the events around, and yet more than a text.
         LIKE[0].replace(b'"a"', b'"\n\ndata: [DONE]\n\n"'),
-        LIKE[0].replace(b'"a"', b'"a", "error": "b"'),
+        LIKE[0].replace(b'"a"', b'"a"}, "error": {"message": "Busy"}, "more": {"x": "b"'),
         LIKE[0].replace(b'"a"', b'"a\\"'),
         b": a comment\n\n",
         b"event: error\n" + LIKE[0],
