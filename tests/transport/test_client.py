@@ -684,6 +684,41 @@ async def test_finish_waits_for_the_end_only_a_moment(
         await server.quiet()
 
 
+@pytest.mark.parametrize("dribbles", [False, True])
+async def test_a_body_that_is_hurried_is_broken_soon(call: Caller, *, dribbles: bool) -> None:
+    """Whether nothing more comes or never enough: who has its head already waits no longer."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + b"5\r\nhello\r\n")
+        while dribbles:
+            await peer.send(b"1\r\n.\r\n")
+            await asyncio.sleep(0)
+        await peer.gone()
+
+    async with RawServer(script) as server:
+        reply = await call(server.port)
+        reply.hurry(0.05)
+        with pytest.raises(DeadlinePassed):
+            await whole(reply)
+        reply.hurry(5)  # nothing is left to hurry
+        await server.quiet()
+
+
+async def test_a_whole_body_needs_no_hurry(call: Caller) -> None:
+    """A deadline that is sooner stays, and what is there already is given."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + b"5\r\nhello\r\n0\r\n\r\n")
+
+    async with RawServer(script) as server:
+        reply = await call(server.port)
+        await until(lambda: reply.ended)
+        reply.hurry(0)
+        assert await reply.read() == b"hello"
+
+
 async def test_finish_takes_only_so_much_for_the_end(
     call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 ERROR_BODY_LIMIT: Final = 64 * 1024
 """How much of an error body is read, bytes: challenge pages run to hundreds of kilobytes."""
 
+ERROR_BODY_TIME: Final = 5.0
+"""How long an error's body is waited for, seconds: the next credential need not wait for it."""
+
 
 def blame_proxy(error: TransportError, lease: Granted) -> None:
     """Tell the pool where it was the outbound proxy that failed, and not the upstream."""
@@ -122,8 +125,9 @@ async def refused(
 
 
 async def error_body(reply: Reply) -> tuple[bytes, bool]:
-    """Read a bounded beginning of an error's body, and whether that is all of it."""
+    """Read a bounded beginning of an error's body, for a bounded time; tell if that is all."""
     body = bytearray()
+    reply.hurry(ERROR_BODY_TIME)
     try:
         while len(body) < ERROR_BODY_LIMIT:
             data = await reply.read()
@@ -131,6 +135,6 @@ async def error_body(reply: Reply) -> tuple[bytes, bool]:
                 return bytes(body), True
             body += data
     except TransportError:
-        # The status alone says enough; an error body that breaks off must not hide it.
+        # The status alone says enough; an error body that breaks off or stalls must not hide it.
         log.debug("error body broke off", status=reply.head.status, kept=len(body))
     return bytes(body[:ERROR_BODY_LIMIT]), False

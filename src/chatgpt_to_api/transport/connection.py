@@ -158,12 +158,16 @@ class Connection(asyncio.Protocol):
 
     def linger(self) -> None:
         """Nobody reads the reply any more: give its end LINGER to come, and no more."""
-        reply = self.reply
-        assert reply is not None
-        reply.deadline = min(reply.deadline, self._loop.time() + LINGER)
-        self._keeper.expect(reply.deadline)
+        self.hurry(LINGER)
         if self.paused:
             self.resume()
+
+    def hurry(self, seconds: float) -> None:
+        """Bring the reply's deadline forward to so many seconds from now, where it is later."""
+        reply = self.reply
+        assert reply is not None
+        reply.deadline = min(reply.deadline, self._loop.time() + seconds)
+        self._keeper.expect(reply.deadline)
 
     def resume(self) -> None:
         """Read from the socket again."""

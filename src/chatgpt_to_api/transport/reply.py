@@ -32,12 +32,17 @@ class Carrier(Protocol):
         """Nobody reads the reply any more, but its end may come in a moment."""
         ...
 
+    def hurry(self, seconds: float) -> None:
+        """Bring the reply's deadline forward to so many seconds from now, where it is later."""
+        ...
+
 
 class Reply:
     """One reply. ``head`` is there from the start; ``read`` gives the body; ``close`` ends it.
 
-    For callers: ``head``, ``framed``, ``ended``, ``read``, ``pump``, ``close``, ``finish``. The
-    rest is for the connection, which fills it, and the watch, which looks at its times.
+    For callers: ``head``, ``framed``, ``ended``, ``read``, ``pump``, ``hurry``, ``close``,
+    ``finish``. The rest is for the connection, which fills it, and the watch, which looks at its
+    times.
 
     ``framed``: the reply itself says where it ends (a length, chunks, or no body at all). Where it
     is False the body ends when the upstream closes, so a cut one looks whole.
@@ -140,6 +145,11 @@ class Reply:
             self.trouble = trouble
         self.sink = None
         self.wake()
+
+    def hurry(self, seconds: float) -> None:
+        """Give what is still to come so many seconds; then reading raises DeadlinePassed."""
+        if self.carrier is not None:
+            self.carrier.hurry(seconds)
 
     def close(self) -> None:
         """End the call: a whole reply's connection is in the pool already, any other is broken.
