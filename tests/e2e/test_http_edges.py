@@ -416,3 +416,12 @@ async def test_an_unknown_path_is_told_as_the_api_it_is_below_tells_it(
         assert (error["code"], error["status"]) == (404, "NOT_FOUND")
         error = error["message"]
     assert f"There is nothing at '{path}'" in error
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "GET", "POST"])
+@pytest.mark.parametrize("target", ["*", "http://"])
+async def test_a_target_that_is_no_path_is_none_of_ours(rig: Rig, method: str, target: str) -> None:
+    """Some monitors ask for ``OPTIONS *``, which is about a server as a whole."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    status = int((await talk(rig, head.encode())).split(b" ", 2)[1])
+    assert status < 500

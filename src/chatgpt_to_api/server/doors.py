@@ -122,4 +122,5 @@ class Doors:
 
 
 def _first_segment(path: str) -> str:
-    return f"/{path.split('/')[1]}/"
+    # A request's target need not begin with a slash: ``OPTIONS *`` is about the server as a whole.
+    return f"/{path.removeprefix('/').partition('/')[0]}/"
