@@ -54,7 +54,9 @@ async def test_a_coding_that_is_not_read_is_a_415_that_names_it(coding: str) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [b"no gzip", gzip.compress(b"x" * 100)[:-9], gzip.compress(b"x")[:5]]
+    "body",
+    [b"no gzip", gzip.compress(b"x" * 100)[:-9], gzip.compress(b"x")[:5]],
+    ids=["no gzip", "cut", "cut in the head"],  # of its own it has the time of its making
 )
 async def test_a_broken_one_is_a_400_and_the_connection_goes_on(body: bytes) -> None:
     """What cannot be decompressed never looks like a whole body."""
