@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatgpt_to_api.config.route_settings import Strategy
-from chatgpt_to_api.gateway.balance import FADE, Balance, Fork, Leg
+from chatgpt_to_api.gateway.balance import FADE, MOST_AVERAGES, Balance, Fork, Leg
 from support.route_values import candidate
 
 A, B, C = candidate("a"), candidate("b"), candidate("c")
@@ -199,3 +199,15 @@ def ends(leg: Leg) -> set[tuple[str, str]]:
     if isinstance(leg, Fork):
         return set().union(*(ends(inner) for inner in leg.legs))
     return {leg.key}
+
+
+def test_names_that_callers_choose_are_not_remembered_for_ever() -> None:
+    """Neither of answers nor of faults: the one that was renewed longest ago makes room."""
+    of, _ = balance()
+    models = [candidate("a", f"m{n}") for n in range(MOST_AVERAGES + 1)]
+    for model in models:
+        of.latencies.note_fault(model, stream=True)
+    assert of.latencies.of(models[0], stream=True) == 0
+    assert of.latencies.of(models[1], stream=True) > 0
+    of.latencies.note(models[0], 1.0, stream=True)
+    assert of.latencies.of(models[1], stream=True) == 0

@@ -61,15 +61,17 @@ class Latencies:
         before = self._averages.pop(key, None)
         if before is not None:
             seconds = NEWEST * seconds + (1 - NEWEST) * before[0]
-        self._averages[key] = (seconds, self._now())
-        if len(self._averages) > MOST_AVERAGES:  # the names come from callers
-            self._averages.popitem(last=False)
+        self._keep(key, seconds)
 
     def note_fault(self, candidate: Candidate, *, stream: bool) -> None:
         """Take up a call that failed: failing at once must not look fast."""
         seconds, _ = self._averages.pop((*candidate.key, stream), (0.0, 0.0))
-        slow = max(FAULT * seconds, 1.0)
-        self._averages[(*candidate.key, stream)] = (slow, self._now())
+        self._keep((*candidate.key, stream), max(FAULT * seconds, 1.0))
+
+    def _keep(self, key: tuple[str, str, bool], seconds: float) -> None:
+        self._averages[key] = (seconds, self._now())
+        if len(self._averages) > MOST_AVERAGES:  # the names come from callers
+            self._averages.popitem(last=False)
 
 
 class Balance:
