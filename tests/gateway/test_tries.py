@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import NoCredentials, RateLimited, UpstreamFailed
 from chatgpt_to_api.gateway.tries import FORGIVEN, Tries
@@ -19,13 +21,13 @@ def test_dead_credentials_cost_no_attempt_up_to_a_bound() -> None:
     tries = Tries()
     for _ in range(FORGIVEN):
         tries.counted += 1
-        tries.failed(DEAD)
+        tries.failed(A, DEAD)
     assert tries.counted == 0
     tries.counted += 1
-    tries.failed(DEAD)
+    tries.failed(A, DEAD)
     assert tries.counted == 1
     tries.counted += 1
-    tries.failed(DOWN)
+    tries.failed(A, DOWN)
     assert tries.counted == 2
 
 
@@ -38,6 +40,40 @@ def test_the_soonest_of_all_refusals_is_what_the_client_hears() -> None:
     error = tries.error()
     assert error.retry_after == 7
     assert error.message == "b rests. a rests."
+
+
+def limited(seconds: float, **more: Any) -> UpstreamFault:
+    error = RateLimited(f"limited for {seconds} s", retry_after=seconds)
+    return UpstreamFault(error=error, reason="429", retry="next_credential", **more)
+
+
+def test_the_soonest_of_all_faults_is_what_the_client_hears() -> None:
+    """Whoever was asked last may rest for minutes, and the one before for seconds only."""
+    tries = Tries()
+    tries.failed(A, limited(60))
+    tries.failed(A, limited(2))
+    tries.failed(A, limited(30))
+    tries.failed(B, limited(600))
+    assert tries.error().retry_after == 2
+    tries.refused(B, RateLimited("b rests.", retry_after=599))
+    assert tries.error().retry_after == 2
+
+
+def test_what_the_pool_knows_is_truer_than_a_fault() -> None:
+    """A candidate that was asked, then refused; and one whose pause grows with each fault."""
+    tries = Tries()
+    tries.failed(A, limited(2))
+    tries.failed(B, limited(1, credential="backoff"))
+    tries.refused(A, RateLimited("a rests.", retry_after=9))
+    assert tries.error().retry_after == 9
+
+
+def test_a_failure_without_a_time_is_told_without_one() -> None:
+    """Nobody has to wait for what may well work at once."""
+    tries = Tries()
+    tries.failed(A, limited(600))
+    tries.failed(B, DOWN)
+    assert tries.error() is DOWN.error
 
 
 def test_a_refusal_that_never_ends_is_told_after_those_that_do() -> None:
@@ -55,9 +91,9 @@ def test_a_refusal_that_never_ends_is_told_after_those_that_do() -> None:
 def test_the_upstreams_words_are_kept() -> None:
     """A fault, then nobody left to ask: why that one failed is said too."""
     tries = Tries()
-    tries.failed(DOWN)
+    tries.failed(A, DOWN)
     tries.refused(B, RateLimited("b rests.", retry_after=7))
     assert tries.error().text == "b rests. Upstream said: Hmm"
-    tries.failed(DOWN)
+    tries.failed(A, DOWN)
     assert tries.error() is DOWN.error
     assert Tries().error().status == 504

@@ -139,7 +139,7 @@ async def ask_one(
                 return True
             tries.refused(candidate, error)
             break
-        tries.failed(fault)
+        tries.failed(candidate, fault)
         if question.path.timed and fault.upstream == "count":
             gateway.balance.latencies.note_fault(candidate, stream=question.asked.stream)
         log.info(
