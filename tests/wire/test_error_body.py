@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -119,3 +120,10 @@ def test_deep_nesting_is_text() -> None:
     assert read_error_body(JSON, b"[" * 100_000).message.startswith("[[[")
     assert read_error_body(JSON, b'{"error":' * 400 + b"1" + b"}" * 400).message
     assert read_error_body(JSON, b"[" * 900 + b"]" * 900).message
+
+
+def test_a_page_of_titles_is_read_in_linear_time() -> None:
+    """Each would be the beginning of all that follows: it has to end before another one begins."""
+    before = time.process_time()
+    assert read_error_body("text/html", b"<title" * 50_000).message == ""
+    assert time.process_time() - before < 2

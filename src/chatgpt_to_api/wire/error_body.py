@@ -17,7 +17,7 @@ MAX_MESSAGE: Final = 2000
 
 _PLACES: Final = ("detail", "error", "errorMessage", "message", "msg", "errors")
 _WORDS: Final = ("message", "msg", "detail", "error", "errorMessage", "reason")
-_TITLE: Final = re.compile(rb"<title[^>]*>(.{1,200}?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE: Final = re.compile(rb"<title[^<>]*>(.{1,200}?)</title>", re.IGNORECASE | re.DOTALL)
 _CHALLENGE: Final = re.compile(
     rb"challenge|captcha|cf-chl|just a moment|attention required|access denied"
     rb"|you have been blocked|checking your browser",
