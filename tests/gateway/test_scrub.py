@@ -13,7 +13,7 @@ from chatgpt_to_api.wire.secret import Access, Secret
 VISIBLE = st.characters(min_codepoint=33, max_codepoint=126)
 
 
-@given(st.text(VISIBLE, min_size=6), st.text(VISIBLE, min_size=6), st.text(), st.text())
+@given(st.text(VISIBLE, min_size=8), st.text(VISIBLE, min_size=8), st.text(), st.text())
 def test_the_credential_that_was_sent_never_shows(
     token: str, puid: str, before: str, after: str
 ) -> None:
@@ -43,6 +43,16 @@ def test_a_secret_that_was_cut_does_not_show_either(kept: int, end: str) -> None
     shown = scrub(f"headers: {token[:kept]}{end}", Access(token=Secret(token)))
     assert shown == "headers: …"
     assert scrub(f"AbCdEfG{end}", Access(token=Secret(token))) == f"AbCdEfG{end}"
+
+
+def test_a_short_key_spoils_no_words() -> None:
+    """Servers that want no key are given "x" or "EMPTY": no secret, and a part of many words."""
+    error = UpstreamFailed("maximum context: x", code="context_length_exceeded")
+    fault = UpstreamFault(error=error, reason="next: upstream_empty, EMPTY, empty")
+    shown = scrub_fault(fault, Access(token=Secret("x")), [Secret("EMPTY")])
+    assert error.text == "maximum context: …"
+    assert error.code == "context_length_exceeded"
+    assert shown.reason == "next: upstream_empty, …, …"
 
 
 def test_a_secret_in_another_case_does_not_show_either() -> None:

@@ -39,7 +39,7 @@ from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import Header, HttpRequest, ReplyHead, split_url
 from chatgpt_to_api.wire.proxy import Proxy
 from chatgpt_to_api.wire.refresh import seed_of
-from chatgpt_to_api.wire.secret import ANONYMOUS, MASK, Access, scrubbed
+from chatgpt_to_api.wire.secret import ANONYMOUS, MASK, TELLING, Access, scrubbed
 
 LIMIT: Final = 15.0
 """Longest time one question may take, seconds."""
@@ -149,7 +149,7 @@ class Prober:
                 "Check the URL, that the server runs, and the proxies (config show).",
             )
         for secret in (access.token, access.puid, *upstream.headers.values()):
-            if secret:
+            if secret and len(secret.reveal()) >= TELLING:
                 body = body.replace(secret.reveal().encode(), MASK.encode())
         return reply.head, bytes(body)
 
@@ -198,7 +198,10 @@ def conversation_verdict(head: ReplyHead, body: bytes) -> Answered:
             "reverse proxy of your choice (API_REVERSE_PROXY).",
         )
     level: Level = "warning" if head.status == 429 else "problem"
-    return Answered(level, fault.error.message + (f" It says: {words}" if words else ""))
+    advice = ""
+    if head.status in (404, 405):
+        advice = "Make sure that the URL is the whole URL of POST …/conversation."
+    return Answered(level, fault.error.message + (f" It says: {words}" if words else ""), advice)
 
 
 def _page(status: int, quoted: str) -> Answered:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import structs
 
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.errors import GatewayError
-from chatgpt_to_api.wire.secret import MASK, Access, Secret, scrubbed
-
-_TELLING: Final = 8
-"""Fewest characters of a secret's beginning that are taken for it where a text ends."""
+from chatgpt_to_api.wire.secret import MASK, TELLING, Access, Secret, scrubbed
 
 
 def scrub(text: str, access: Access, more: Sequence[Secret] = ()) -> str:
@@ -26,13 +22,16 @@ def scrub(text: str, access: Access, more: Sequence[Secret] = ()) -> str:
 
 def _without(text: str, secret: str) -> str:
     """Mask a secret in any case, for codes are folded, and its beginning where a text was cut."""
+    if len(secret) < TELLING:
+        word = rf"(?<!\w){re.escape(secret)}(?!\w)"
+        return re.sub(word, MASK, text, flags=re.IGNORECASE)
     text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
     end = text.removesuffix(MASK)
-    begins = end.find(secret[:_TELLING], max(0, len(end) - len(secret)))
-    while begins >= 0 and len(end) - begins >= _TELLING:
+    begins = end.find(secret[:TELLING], max(0, len(end) - len(secret)))
+    while begins >= 0 and len(end) - begins >= TELLING:
         if secret.startswith(end[begins:]):
             return end[:begins] + MASK
-        begins = end.find(secret[:_TELLING], begins + 1)
+        begins = end.find(secret[:TELLING], begins + 1)
     return text
 
 

@@ -11,6 +11,13 @@ import msgspec
 
 MASK: Final = "…"
 
+TELLING: Final = 8
+"""Fewest characters that are a secret wherever they stand.
+
+A shorter one, such as the "x" or "EMPTY" that a server without keys is given, is one as a word by
+itself only: in the middle of other words it is chance, and masking it would spoil them.
+"""
+
 
 class Secret:
     """A secret string that cannot be formatted by accident.
