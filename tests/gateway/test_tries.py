@@ -96,4 +96,21 @@ def test_the_upstreams_words_are_kept() -> None:
     assert tries.error().text == "b rests. Upstream said: Hmm"
     tries.failed(A, DOWN)
     assert tries.error() is DOWN.error
+
+
+def test_what_the_gateway_says_itself_is_not_told_as_the_upstreams_words() -> None:
+    """It found the server gone: that is said once, and by whom it is."""
+    gone = UpstreamFault(error=UpstreamFailed("a cannot be reached: refused."), reason="refused")
+    tries = Tries()
+    tries.failed(A, gone)
+    tries.refused(A, RateLimited("a is out of service (refused).", retry_after=7))
+    assert tries.error().text == "a is out of service (refused)."
+    tries = Tries()
+    tries.failed(A, gone)
+    tries.refused(B, RateLimited("b rests.", retry_after=7))
+    assert tries.error().text == "b rests. a cannot be reached: refused."
+
+
+def test_without_a_candidate_it_was_the_time() -> None:
+    """Nobody was asked, and nobody refused."""
     assert Tries().error().status == 504

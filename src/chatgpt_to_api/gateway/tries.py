@@ -73,7 +73,9 @@ class Tries:
         if others:
             first.message = " ".join(dict.fromkeys(error.message for error in refusals))
         if self.fault is not None and not first.said:
-            first.said = self.fault.error.said or self.fault.error.message
+            first.said = self.fault.error.said
+            if not first.said and self.fault.reason not in first.message:
+                first.message += f" {self.fault.error.message}"
         return first
 
 
