@@ -282,7 +282,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(read: Read, config
         f"limit (in {path}): there is no such setting; did you mean limits?",
         f"upstreams.vendor.max_concurency (in {path}): there is no such setting; did you mean "
         "upstreams.vendor.max_concurrency?",
-        f"routes[0].candidates[0] (in {path}): object contains unknown field `modle`",
+        f"routes[0].candidates[0].modle (in {path}): there is no such setting; did you mean model?",
     ]
 
 
@@ -326,8 +326,8 @@ def test_a_field_of_another_kind_is_refused(read: Read, config: Config) -> None:
         ("well_known_models = ['a[b']", "well_known_models (in {}): [0] expected a glob; in 'a[b' "
          "the [ is never closed (the character itself is written [[])"),
         ("routes = 5", "routes (in {}): expected tables [[routes]]"),
-        ("[[routes]]\nmodel='x'\ncandidates=[]", "routes[0].candidates (in {}): expected `array` "
-         "of length >= 1"),
+        ("[[routes]]\nmodel='x'\ncandidates=[]", "routes[0].candidates (in {}): expected one "
+         "candidate at least"),
         ("[[routes]]\nmodel=' '\ncandidates=[{upstream='local'}]",
          "routes[0].model (in {}): expected a model name or glob"),
         ("[[routes]]\nmodel='x'\ncandidates=[{upstream='nowhere'}]",
@@ -375,7 +375,7 @@ def test_a_file_that_is_not_text_is_told(read: Read, config: Config) -> None:
     """A file in another encoding is named, not a traceback."""
     path = config("")
     path.write_bytes(b"\xff\xfe[\x00")
-    assert problems(read) == [f"{path}: not UTF-8 text"]
+    assert problems(read) == [f"{path}: not UTF-8 text; save it as UTF-8"]
 
 
 def test_a_named_file_has_to_exist(read: Read, tmp_path: Path) -> None:
@@ -473,6 +473,11 @@ def test_the_openai_variables_make_an_upstream(read: Read) -> None:
             "conversations are posted to.",
         ),
         (
+            {"OPENAI_BASE_URL": "https://x/v1/chat/completions"},
+            "OPENAI_BASE_URL ends in /chat/completions, which the gateway adds itself: leave that "
+            "out.",
+        ),
+        (
             {"CHATGPT_TO_API_QUEU_WAIT": "1"},
             "CHATGPT_TO_API_QUEU_WAIT is no variable of this program; did you mean "
             "CHATGPT_TO_API_QUEUE_WAIT?",
@@ -484,6 +489,21 @@ def test_what_may_be_meant_otherwise_is_a_warning(
 ) -> None:
     """Settings that look mistaken but can be lived with do not stop the start."""
     assert read(**environ).warnings == (said,)
+
+
+def test_a_misspelt_name_in_dotenv_is_a_warning(read: Read, tmp_path: Path) -> None:
+    """It would do nothing; names that are like none of ours may be another program's."""
+    (tmp_path / ".env").write_text("EMBEDED_MODEL=off\nAPI_REVERSEPROXY=x\nTZ=UTC\n")
+    assert read(SERVER_PROT="1").warnings == (
+        "API_REVERSEPROXY is no variable of this program; did you mean API_REVERSE_PROXY?",
+        "EMBEDED_MODEL is no variable of this program; did you mean EMBEDDED_MODEL?",
+    )
+
+
+def test_a_file_of_a_windows_editor_is_read(read: Read, config: Config) -> None:
+    """Some put a byte order mark before the first section."""
+    config("").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 9000\r\n")
+    assert read().settings.server.port == 9000
 
 
 def test_conversation_variables_without_their_upstream_are_a_warning(

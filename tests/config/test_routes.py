@@ -53,33 +53,45 @@ def test_a_whole_route_is_read() -> None:
 @pytest.mark.parametrize(
     ("table", "key", "said"),
     [
-        ({}, "", "object missing required field `model`"),
-        ({"model": 5}, ".model", "expected `str`, got `int`"),
-        ({"model": "m", "candidates": []}, ".candidates", "of length >= 1"),
+        ({}, ".model", "it is missing"),
+        ("m", "", "expected a table, got text"),
+        ({"model": "m", "candidats": []}, ".candidats", "did you mean candidates?"),
+        (
+            {"model": "m", "candidates": [{"upstram": "v"}]},
+            ".candidates[0].upstram",
+            "there is no such setting; did you mean upstream?",
+        ),
+        (
+            {"model": "m", "candidates": ["v"]},
+            ".candidates[0]",
+            "expected a table, got text",
+        ),
+        ({"model": 5}, ".model", "expected text, got a whole number"),
+        ({"model": "m", "candidates": []}, ".candidates", "expected one candidate at least"),
         (
             {"model": "m", "candidates": [{"upstream": "v", "weight": -1}]},
             ".candidates[0].weight",
-            "expected `float` >= 0",
+            "expected a number >= 0",
         ),
         (
             {"model": "m", "candidates": [{"upstream": "v", "weight": float("nan")}]},
             ".candidates[0].weight",
-            "expected `float`",
+            "expected a number",
         ),
         (
             {"model": "m", "candidates": [{"upstream": "v"}], "strategy": "random"},
             ".strategy",
-            "invalid enum value 'random'",
+            "expected priority, weighted, least_busy or lowest_latency; got 'random'",
         ),
         (
             {"model": "m", "candidates": [{"upstream": "v"}], "read_timeout": 0},
             ".read_timeout",
-            "expected `float` > 0",
+            "expected a number > 0",
         ),
         (
             {"model": "m", "candidates": [{"upstream": "v"}], "queue_wait": float("inf")},
             ".queue_wait",
-            "expected `float` <= 1000000",
+            "expected a number <= 1000000",
         ),
     ],
 )

@@ -36,6 +36,9 @@ from chatgpt_to_api.config.sources import (
 from chatgpt_to_api.config.upstreams import read_upstreams
 
 _OUR_PREFIX: Final = "CHATGPT_TO_API_"
+
+_MISSPELT: Final = 0.8
+"""How much a name in ``.env`` is like one of ours (1 is the same) if it was meant to be it."""
 _PLACES: Final = ("data_dir", "config_file")
 """Settings that say where the others are; they are read first."""
 
@@ -176,11 +179,16 @@ def _refuse_unknown_keys(reading: Reading) -> None:
 
 def _warn_of_unknown_variables(reading: Reading) -> None:
     known = {name for s in (*catalogue(), *upstream_catalogue()) for name in s.env}
+    written = reading.variables.names_in_dotenv()
     for name in sorted(reading.variables.names() - known):
         if name.startswith(_OUR_PREFIX):
             close = get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else "."
-            reading.warnings.append(f"{name} is no variable of this program{hint}")
+        elif name in written and (close := get_close_matches(name, known, 1, _MISSPELT)):
+            hint = f"; did you mean {close[0]}?"
+        else:
+            continue
+        reading.warnings.append(f"{name} is no variable of this program{hint}")
 
 
 def _path(folder: Path, text: str) -> Path:

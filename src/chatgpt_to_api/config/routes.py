@@ -6,14 +6,16 @@ that fits it is meant. A route that leads back to itself this way is an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from difflib import get_close_matches
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 
 from chatgpt_to_api.config.globs import check_glob, compile_globs, is_glob
 from chatgpt_to_api.config.reading import Reading
-from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings
+from chatgpt_to_api.config.route_settings import CandidateSettings, RouteSettings, Strategy
 from chatgpt_to_api.config.settings import CONVERSATION, LOCAL
 from chatgpt_to_api.config.sources import DEFAULT
 from chatgpt_to_api.config.upstream_settings import Kind, UpstreamSettings
@@ -29,6 +31,21 @@ LONGEST_CHAIN: Final = 16
 
 MOST_ENDS: Final = 256
 """Most upstreams that one route leads to, those of the routes it names counted in."""
+
+_UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`")
+_MISSING: Final = re.compile("Object missing required field `(.*)`")
+_NO_CHOICE: Final = re.compile("Invalid enum value (.*)")
+_TYPE: Final = re.compile("`(.*?)`")
+_CALLED: Final = {
+    "str": "text",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""What the names of types, as they stand in a complaint, mean in the file."""
 
 _ALWAYS_KNOWN: Final[Mapping[str, Kind]] = {CONVERSATION: "conversation", LOCAL: "local"}
 """Two upstreams appear by themselves: with tokens, and as the embedded model."""
@@ -69,7 +86,30 @@ def convert_route(table: object) -> RouteSettings:
         return msgspec.convert(table, RouteSettings)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        raise RouteError(path.rstrip("`"), what[:1].lower() + what[1:]) from None
+        raise RouteError(*_in_words(path.rstrip("`"), what)) from None
+
+
+def _called(name: str) -> str:
+    return _CALLED.get(name, name)
+
+
+def _in_words(key: str, what: str) -> tuple[str, str]:
+    """Return the key at fault and what is wrong with it, as other settings are told of."""
+    if unknown := _UNKNOWN.fullmatch(what):
+        name = unknown[1]
+        known = CandidateSettings if ".candidates[" in key else RouteSettings
+        close = get_close_matches(name, known.__struct_fields__, 1, 0.6)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{key}.{name}", f"there is no such setting{hint}"
+    if missing := _MISSING.fullmatch(what):
+        return f"{key}.{missing[1]}", "it is missing"
+    if wrong := _NO_CHOICE.fullmatch(what):
+        *names, last = get_args(Strategy)
+        return key, f"expected {', '.join(names)} or {last}; got {wrong[1]}"
+    if what == "Expected `array` of length >= 1":
+        return key, "expected one candidate at least"
+    what = _TYPE.sub(lambda found: " or ".join(map(_called, found[1].split(" | "))), what)
+    return key, what[:1].lower() + what[1:]
 
 
 def route_problems(

@@ -44,6 +44,10 @@ class Variables:
                     return Found(text, name, f"{said} {name}")
         return None
 
+    def names_in_dotenv(self) -> set[str]:
+        """Return the names that ``.env`` sets, which are meant for this program."""
+        return set(self._sources[1][0])
+
     def names(self) -> set[str]:
         """Return the names of all variables that are set."""
         return {
@@ -78,8 +82,8 @@ def read_dotenv(path: Path) -> dict[str, str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read the configuration file. Raises ConfigError naming the file and the line."""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        with path.open(encoding="utf-8-sig") as file:  # Windows editors put a mark before it
+            return tomllib.loads(file.read())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: {_reason(error)}"]) from None
     except ValueError as error:
@@ -119,4 +123,4 @@ class References:
 def _reason(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return "not UTF-8 text"
+    return "not UTF-8 text; save it as UTF-8"

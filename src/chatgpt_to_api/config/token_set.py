@@ -36,6 +36,12 @@ def parse_added_tokens(body: bytes) -> tuple[TokenEntry, ...]:
 
 
 def _decode(body: bytes) -> Any:
+    if not body.strip():  # curl sends nothing where the file behind its @ cannot be read
+        raise InvalidRequest(
+            'tokens not provided: the body is empty; expected ["token", …] or '
+            '[{"token": "…", "puid": "…"}, …].',
+            code="empty_body",
+        )
     try:
         return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeError, RecursionError):

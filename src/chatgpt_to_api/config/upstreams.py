@@ -27,6 +27,9 @@ from chatgpt_to_api.config.upstream_settings import Kind, UpstreamSettings
 from chatgpt_to_api.wire.refresh import seed_of
 
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+_ENDS: Final = ("/chat/completions", "/responses", "/v1/messages", "/models", "/api/chat")
+"""What stands at the end of a URL that is an endpoint's own, and no base of a vendor's API."""
+
 _FIELDS: Final = {setting.name: setting for setting in upstream_catalogue()}
 
 
@@ -138,6 +141,10 @@ def with_address(
         reading.warnings.append(
             f"{where} does not end in /conversation; it has to be the whole URL that "
             "conversations are posted to."
+        )
+    elif end := next((end for end in _ENDS if url.endswith(end)), None):
+        reading.warnings.append(
+            f"{where} ends in {end}, which the gateway adds itself: leave that out."
         )
     return replace(upstream, base_url=url)
 
