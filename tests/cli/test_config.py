@@ -24,6 +24,13 @@ def test_every_setting_is_shown_with_its_origin_and_no_secret(empty: Path) -> No
     assert "server.host" not in keys
 
 
+def test_where_nothing_is_changed_it_says_so(empty: Path) -> None:
+    """A head without lines would leave one wondering."""
+    home = {"CHATGPT_TO_API_DATA_DIR": "", "HOME": str(empty.parent)}
+    done = run_command("config", "show", "--changed", data_dir=empty, **home)
+    assert done.stdout == "Every setting is at its default.\n"
+
+
 def test_a_good_configuration_passes_with_its_warnings(empty: Path) -> None:
     """A mistyped variable of ours is a warning, not a problem."""
     done = run_command("config", "check", data_dir=empty, CHATGPT_TO_API_QUEUE_WAITS="3")

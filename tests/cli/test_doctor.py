@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from chatgpt_to_api.cli.doctor import ask
+from chatgpt_to_api.cli.probe import Answered, Prober
+from chatgpt_to_api.config.settings import OFFICIAL_CONVERSATION_URL
+from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.local_model.model_file import GGUF_SIZE, model_path
 from support.access_tokens import jwt
 from support.gateway_process import run_command
@@ -98,6 +102,21 @@ def test_another_gateway_of_ours_is_a_conversation_backend(shared: Stage, empty:
     code, found = examined(empty, API_REVERSE_PROXY=url, ACCESS_TOKENS="tok-a")
     assert code == 0, found
     assert "Missing accessToken" in found["upstream conversation"]["says"]
+
+
+async def test_where_tokens_go_to_the_official_address_the_way_out_is_told() -> None:
+    """Nobody wrote that URL, so "check the URL" would be no advice."""
+    refused = Answered("problem", "challenge page", "Use another proxy.")
+
+    class Asked:
+        async def conversation(self, upstream: UpstreamSettings) -> Answered:
+            return refused
+
+    prober = cast("Prober", Asked())
+    official = UpstreamSettings("conversation", base_url=OFFICIAL_CONVERSATION_URL)
+    other = UpstreamSettings("conversation", base_url="http://127.0.0.1:9/conversation")
+    assert "API_REVERSE_PROXY" in (await ask(prober, official)).advice
+    assert await ask(prober, other) == refused
 
 
 @pytest.mark.parametrize(

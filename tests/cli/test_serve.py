@@ -21,6 +21,19 @@ def test_the_start_is_told_in_a_dozen_lines_and_without_warnings(shared: Stage) 
         assert word not in text
 
 
+def test_of_many_upstreams_those_that_cannot_answer_are_told(empty: Path) -> None:
+    """There is room for four."""
+    empty.mkdir()
+    server = 'kind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    tables = [f"[upstreams.server{number}]\n{server}" for number in range(5)]
+    tables.append('[upstreams.conversation]\nbase_url = "http://127.0.0.1:9/conversation"\n')
+    (empty / "config.toml").write_text("\n".join(tables))
+    with gateway_process(empty) as gateway:
+        assert gateway.port
+        assert "upstream conversation (conversation): no access token" in gateway.text
+        assert "and 2 more upstreams" in gateway.text
+
+
 def test_a_second_gateway_on_the_folder_is_refused(shared: Stage) -> None:
     """It names the process that holds it, and ends with the code for what is not there."""
     done = shared.run("serve", SERVER_PORT="0")

@@ -66,5 +66,7 @@ def test_a_released_lock_can_be_taken_again_and_leaves_no_key(data_dir: Path) ->
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The error says which folder, not a traceback."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="file/data cannot be written"):
+    with pytest.raises(StoreError, match="file/data cannot be written") as error:
         FolderLock.take(tmp_path / "file" / "data")
+    assert "a file stands in its place" in str(error.value)
+    assert "--data-dir" in str(error.value)

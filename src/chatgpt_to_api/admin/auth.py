@@ -85,7 +85,11 @@ class AdminAuth:
             held = self._throttle.failed(peer, self._now())
         if held:
             await self._sleep(held)
-        raise Unauthorized("Wrong admin password.", code="invalid_admin_password")
+        raise Unauthorized(
+            "Wrong admin password. It is ADMIN_PASSWORD, or what was set at PATCH /admin/password "
+            "since, or stands in the file admin_password of the data folder.",
+            code="invalid_admin_password",
+        )
 
     async def _matches(self, forms: list[bytes]) -> bool:
         for form in forms:

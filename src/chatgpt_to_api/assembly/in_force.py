@@ -165,7 +165,8 @@ class InForce:
         return (
             f"No conversation backend is configured, so these tokens are used at {address}, and "
             "every model's name that nothing else claims leads there now; API_REVERSE_PROXY names "
-            f"a backend of your own.{embedded} DELETE /admin/tokens takes them away again."
+            f"a backend of your own.{embedded} DELETE /admin/tokens, or chatgpt-to-api tokens "
+            "remove --all, takes them away again."
         )
 
     async def use_official_key(self, key: Secret | None) -> None:

@@ -86,7 +86,7 @@ class GatewayOverview:
         if upstream.kind == "conversation":
             says += f"; {upstream.how_chats_go_on}"
         if not view.open:
-            says = f"out of service ({view.reason}); {says}"
+            says = f"out of service ({view.reason}); it is tried again by itself"
         usable = view.total == 0 or view.ready + view.busy > 0
         return UpstreamStatus(name, upstream.kind, ready=view.open and usable, says=says or "ready")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Generator, Iterator
 from typing import Annotated, Final
@@ -25,6 +26,9 @@ from chatgpt_to_api.cli.running import configured_gateway, find_gateway
 app = new_app()
 
 _HELP: Final = "/reset begins anew, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer."
+_COMMAND: Final = re.compile("/[a-z]+")
+"""A line that was meant as a command, if it is no more than this; a path, say, is a question."""
+
 _START: Final = "Start a gateway with: chatgpt-to-api serve"
 
 
@@ -59,7 +63,7 @@ class Talk:
 
     def __init__(self, gateway: GatewayClient, model: str, system: str | None) -> None:
         self._gateway = gateway
-        self._model = model
+        self.model = model
         self._opening = [_Turn("system", system)] if system else []
         self._turns: list[_Turn] = []
 
@@ -74,7 +78,7 @@ class Talk:
         """
         asked = _Turn("user", question)
         body = {
-            "model": self._model,
+            "model": self.model,
             "messages": [*self._opening, *self._turns, asked],
             "stream": True,
         }
@@ -152,7 +156,7 @@ def _converse(talk: Talk, url: str) -> None:
     """Read questions and show answers until the person leaves."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # lines can be edited and called back
-    print(f"Talking to {url}. {_HELP}")
+    print(f"Talking to {talk.model} at {url}. {_HELP}")
     while (line := _read_line()) is not None:
         match line.split():
             case []:
@@ -164,6 +168,8 @@ def _converse(talk: Talk, url: str) -> None:
                 print("(forgotten)")
             case ["/help"]:
                 print(_HELP)
+            case [word] if _COMMAND.fullmatch(word):
+                print(f"There is no {word}. {_HELP}")
             case _:
                 _answer(talk, line)
 

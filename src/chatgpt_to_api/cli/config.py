@@ -56,7 +56,7 @@ def show(
     if verbose:
         head.append("MEANING")
         lines = [[*line, row.description] for line, row in zip(lines, found, strict=True)]
-    print(table(head, lines))
+    print(table(head, lines) if lines else "Every setting is at its default.")
     for warning in loaded.warnings:
         print(f"warning: {warning}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
+from msgspec import structs
 
 from chatgpt_to_api.cli.exits import CODES, Exit
 from chatgpt_to_api.cli.findings import Finding
@@ -29,7 +30,7 @@ from chatgpt_to_api.cli.token_check import verdict_of
 from chatgpt_to_api.cli.token_sets import RunningTokens, TokenSet, stored_tokens
 from chatgpt_to_api.config.errors import ConfigError
 from chatgpt_to_api.config.load import Loaded
-from chatgpt_to_api.config.settings import Settings
+from chatgpt_to_api.config.settings import OFFICIAL_CONVERSATION_URL, Settings
 from chatgpt_to_api.config.token_files import parse_tokens
 from chatgpt_to_api.config.upstream_settings import UpstreamSettings
 from chatgpt_to_api.pool.contract import CredentialView
@@ -40,6 +41,11 @@ from chatgpt_to_api.wire.jwt import read_claims
 from chatgpt_to_api.wire.secret import Secret, scrubbed
 
 app = new_app()
+
+_OFFICIAL: Final = (
+    "The official address refuses most programs. Set API_REVERSE_PROXY to the URL of a backend of "
+    "your choice, or take the tokens away: chatgpt-to-api tokens remove --all."
+)
 
 MOST: Final = 20
 """Most credentials of one upstream that are told one by one."""
@@ -246,7 +252,7 @@ async def _check_upstreams(
     """Ask every upstream with an address what it is, all at once."""
     asked = {name: upstream for name, upstream in in_force.items() if upstream.kind != "local"}
     async with Prober.open(settings) as prober:
-        answers = await asyncio.gather(*(_ask(prober, upstream) for upstream in asked.values()))
+        answers = await asyncio.gather(*(ask(prober, upstream) for upstream in asked.values()))
     found = []
     for (name, upstream), answer in zip(asked.items(), answers, strict=True):
         pace = ", ".join(upstream.rate_limits) or "no pace"
@@ -268,7 +274,11 @@ async def _check_upstreams(
     return found
 
 
-async def _ask(prober: Prober, upstream: UpstreamSettings) -> Answered:
+async def ask(prober: Prober, upstream: UpstreamSettings) -> Answered:
+    """Ask one upstream what it is."""
     if upstream.kind == "conversation":
-        return await prober.conversation(upstream)
+        answer = await prober.conversation(upstream)
+        if answer.level == "problem" and upstream.base_url == OFFICIAL_CONVERSATION_URL:
+            return structs.replace(answer, advice=_OFFICIAL)
+        return answer
     return await prober.models(upstream)

@@ -123,12 +123,18 @@ def check_schema(settings: Settings) -> Finding:
     return Finding(about, "problem", says, "Start the newer release.")
 
 
+def _why_unused(settings: Settings) -> str:
+    if settings.embedded_model.use == "off":
+        return "not used: EMBEDDED_MODEL is off"
+    return "not used: something else is there to answer; EMBEDDED_MODEL=on has it beside that"
+
+
 def check_model(settings: Settings, *, wanted: bool) -> Finding:
     """Look at the embedded model: runtime, file, every byte of it."""
     folder = Path(settings.data_dir)
     about = "embedded model"
     if not wanted:
-        return Finding(about, "note", "not used: another upstream is configured, or it is off")
+        return Finding(about, "note", _why_unused(settings))
     if not runtime_available():
         return Finding(about, "problem", "its runtime is missing", RUNTIME_MISSING)
     if not is_fetched(folder):

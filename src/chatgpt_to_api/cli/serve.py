@@ -150,7 +150,8 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
     shown = "127.0.0.1" if _anywhere(server.host) else server.host
     status = assembly.overview.status()
     lines = [f"ChatGPT-to-API {__version__} listens on {_url(server.host, port)}"]
-    shown_upstreams = status.upstreams[:4]
+    # What cannot answer comes first: with many upstreams only some are shown.
+    shown_upstreams = sorted(status.upstreams, key=lambda upstream: upstream.ready)[:4]
     for upstream in shown_upstreams:
         lines.append(f"  upstream {upstream.name} ({upstream.kind}): {upstream.says}")
         if upstream.advice:

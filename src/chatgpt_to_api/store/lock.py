@@ -53,6 +53,12 @@ class FolderLocked(StoreError):
         )
 
 
+def _why(error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file stands in its place"
+    return error.strerror or type(error).__name__
+
+
 class FolderLock:
     """A held lock; leaving the ``with`` block, :meth:`release` or the process's end frees it."""
 
@@ -72,7 +78,8 @@ class FolderLock:
             file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         except OSError as error:
             raise StoreError(
-                f"The data folder {data_dir} cannot be written: {error.strerror}."
+                f"The data folder {data_dir} cannot be written: {_why(error)}. Make it this "
+                "user's, or choose another with --data-dir or CHATGPT_TO_API_DATA_DIR."
             ) from error
         try:
             _lock(file)
