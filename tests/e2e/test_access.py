@@ -23,15 +23,6 @@ from support.scripted_backend import (
 )
 from support.shared_rig import events_of, fresh, text_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture
-def rigged(shared_rigs: Rigging) -> Rigging:
-    """One gateway for all tests here that set nothing of their own."""
-    return shared_rigs
-
-
 OWN = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjk5OTk5OTk5OTl9.c2lnbmF0dXJl"
 EXPIRED = json_play({"detail": {"message": "Token expired.", "code": "token_expired"}}, 401)
 
