@@ -310,6 +310,13 @@ async def test_what_nobody_offers_is_a_404_that_says_so(
     assert rig.backend.seen == []
 
 
+async def test_a_path_that_is_spelt_wrong_is_not_taken_for_an_endpoint(rig: Rig) -> None:
+    """Adding "chat" to the endpoints would change nothing."""
+    answer = await rig.fetch("/v1/chat/completion", method="POST", body="{}")
+    assert (answer.status, answer.json["error"]["code"]) == (404, "endpoint_not_served")
+    assert "below /v1/chat/: is it spelt right?" in answer.json["error"]["message"]
+
+
 async def test_a_websocket_is_refused_at_once(rig: Rig) -> None:
     """With a 400 that says so."""
     reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port)

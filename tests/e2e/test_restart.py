@@ -220,6 +220,7 @@ async def test_a_second_signal_cuts_at_once(rigged: Rigging) -> None:
 
         await asyncio.to_thread(wait_until, refused)
         assert rig.gateway.process.poll() is None
+        await asyncio.to_thread(wait_until, lambda: "another signal cuts them" in rig.gateway.text)
         rig.gateway.process.send_signal(signal.SIGINT)
         await asyncio.to_thread(rig.gateway.process.wait, 20)
         assert "Traceback" not in rig.gateway.text

@@ -57,6 +57,12 @@ class Endpoints:
         made = self._made.get(key)
         if made is None:
             able = [upstream for upstream in self.upstreams if _answers(upstream, key)]
+            if not able and endpoint.endswith("/…"):
+                raise EndpointNotServed(
+                    f"There is nothing at this path below /v1/{endpoint[:-1]}: is it spelt "
+                    "right? Only an upstream of kind openai whose 'endpoints' are [\"*\"] is asked "
+                    "for what the gateway does not know there."
+                )
             if not able:
                 hint = ", or set EMBEDDED_MODEL=on" if endpoint in self._at_rest else ""
                 raise EndpointNotServed(

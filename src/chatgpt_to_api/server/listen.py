@@ -165,6 +165,12 @@ class _Server(uvicorn.Server):
         tasks = self.server_state.tasks
         for connection in tuple(connections):
             connection.shutdown()
+        if tasks:
+            log.info(
+                "stopping when running requests have ended; another signal cuts them",
+                count=len(tasks),
+                seconds=self._drain,
+            )
         waits = {asyncio.create_task(self._quiet()), asyncio.create_task(self._at_once.wait())}
         await asyncio.wait(waits, timeout=self._drain, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
