@@ -491,6 +491,15 @@ def test_what_may_be_meant_otherwise_is_a_warning(
     assert read(**environ).warnings == (said,)
 
 
+def test_an_ollama_server_at_its_other_api_is_a_warning(read: Read, config: Config) -> None:
+    """``/v1`` is what every other kind wants to hear."""
+    config("[upstreams.home]\nkind = 'ollama'\nbase_url = 'http://127.0.0.1:11434/v1/'\n")
+    assert read().warnings == (
+        "upstreams.home.base_url ends in /v1, where Ollama has its OpenAI-compatible API: leave "
+        "that out, or make it an upstream of kind openai.",
+    )
+
+
 def test_a_misspelt_name_in_dotenv_is_a_warning(read: Read, tmp_path: Path) -> None:
     """It would do nothing; names that are like none of ours may be another program's."""
     (tmp_path / ".env").write_text("EMBEDED_MODEL=off\nAPI_REVERSEPROXY=x\nTZ=UTC\n")

@@ -129,6 +129,7 @@ def test_the_operators_trouble_is_not_the_callers_status() -> None:
         (404, said("File Not Found", type="not_found_error", code=404)),
         (404, said("Invalid URL (POST /chat/completions)", type="invalid_request_error")),
         (404, b"404 page not found"),
+        (404, said("There is nothing at '/responses', but at '/v1/responses': put …", code="x")),
     ],
 )
 def test_a_server_without_the_path_has_the_wrong_base_url(status: int, body: Any) -> None:

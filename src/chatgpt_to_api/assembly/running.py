@@ -129,7 +129,9 @@ class RunningConfiguration:
             except (ConfigError, Unfit) as error:
                 because = [str(problem) for problem in error.problems]
                 self.rejected = Rejected(time.time(), tuple(because))
-                log.warning("configuration rejected, the former one stays", because=because)
+                log.warning(
+                    "configuration rejected, the former one stays", because="; ".join(because)
+                )
                 return
             self.rejected, self.needs_restart = None, restart
             log.info("configuration applied", needs_restart=restart)

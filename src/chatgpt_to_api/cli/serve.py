@@ -157,7 +157,8 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
         if upstream.advice:
             lines.append(f"    {upstream.advice}")
     if len(status.upstreams) > len(shown_upstreams):
-        lines.append(f"  and {len(status.upstreams) - len(shown_upstreams)} more upstreams")
+        rest = len(status.upstreams) - len(shown_upstreams)
+        lines.append(f"  and {rest} more upstream{'s' if rest > 1 else ''}")
     if not status.upstreams:
         lines.append("  no upstream: set API_REVERSE_PROXY or OPENAI_BASE_URL, or give tokens")
     if assembly.password.made is not None:

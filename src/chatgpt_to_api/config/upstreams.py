@@ -142,6 +142,11 @@ def with_address(
             f"{where} does not end in /conversation; it has to be the whole URL that "
             "conversations are posted to."
         )
+    elif upstream.kind == "ollama" and url.endswith("/v1"):
+        reading.warnings.append(
+            f"{where} ends in /v1, where Ollama has its OpenAI-compatible API: leave that out, or "
+            "make it an upstream of kind openai."
+        )
     elif end := next((end for end in _ENDS if url.endswith(end)), None):
         reading.warnings.append(
             f"{where} ends in {end}, which the gateway adds itself: leave that out."

@@ -83,11 +83,13 @@ say so again: for its breaker such an answer is no failure."""
 
 
 _UNROUTED: Final = re.compile(
-    r"(?:(?:file )?not found|method not allowed)\.?$|invalid url \(|unexpected endpoint or method",
+    r"(?:(?:file )?not found|method not allowed)\.?$|invalid url \(|unexpected endpoint or method"
+    r"|there is nothing at ",
     re.IGNORECASE,
 )
 """What servers say at a path that they do not have, in JSON that looks like any other refusal:
-vLLM and whatever else is made with FastAPI, llama.cpp, OpenAI, LM Studio (with a 200).
+vLLM and whatever else is made with FastAPI, llama.cpp, OpenAI, LM Studio (with a 200),
+another gateway like this one.
 
 Sources: https://github.com/vllm-project/vllm/issues/5082,
 https://github.com/nextcloud/server/issues/40406, https://github.com/OpenHands/OpenHands/issues/485,

@@ -243,6 +243,7 @@ def test_a_validation_list_keeps_its_entries_words() -> None:
         (404, b"404 page not found"),
         (404, {"detail": "Not Found"}),
         (405, {"detail": "Method Not Allowed"}),
+        (404, {"error": {"message": "There is nothing at '/backend-api'. GET / says …"}}),
         (500, {"code": 404, "message": "Not Found"}),
     ],
 )

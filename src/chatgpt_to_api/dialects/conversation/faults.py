@@ -46,7 +46,7 @@ _DEAD_TOKEN: Final = frozenset(
     }
 )
 _TOO_LONG: Final = frozenset({"message_length_exceeds_limit", "conversation_too_large"})
-_NOBODY_THERE: Final = frozenset({"not found", "method not allowed"})
+_NOBODY_THERE: Final = re.compile(r"(not found|method not allowed)$|there is nothing at ", re.I)
 _NO_CONVERSATION: Final = re.compile(r"conversation not found\b|can't load conversation\b")
 _LONG_WORD: Final = re.compile(r"\S{24,}")
 _CHALLENGE_PAGE: Final = re.compile(
@@ -76,7 +76,7 @@ def fault_of_reply(head: ReplyHead, body: bytes, now: float) -> UpstreamFault:
             return _no_access(said, status)
         case 403:
             return _no_access(said, status) if is_json else _refused_here(said)
-        case 404 | 405 if not is_json or said.message.lower() in _NOBODY_THERE:
+        case 404 | 405 if not is_json or _NOBODY_THERE.match(said.message):
             return _wrong_path(status)
         case 429:
             return _too_many(said, wait) if is_json else _crowded(said, wait)
