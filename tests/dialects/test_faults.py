@@ -139,6 +139,13 @@ def test_a_server_without_the_path_has_the_wrong_base_url(status: int, body: Any
     assert found.retry == "next_candidate"
 
 
+def test_a_code_that_is_the_status_again_is_none() -> None:
+    """llama.cpp's; the type says more."""
+    found = fault(400, said("max_tokens: too small", code=400, type="invalid_request_error"))
+    assert found.error.code == "invalid_request_error"
+    assert fault(400, said("too small", code=400)).error.code == "upstream_rejected"
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -304,7 +304,8 @@ def _rejected(status: int, said: ErrorBody) -> UpstreamFault:
     error = UpstreamRejected(
         said.message or f"The upstream refused the request with status {status}.",
         status=status,
-        code=said.code or said.kind,
+        # llama.cpp repeats the status there, which is no word a program could look for.
+        code=said.kind if said.code is None or said.code.isdigit() else said.code,
         param=said.param,
     )
     if said.kind is not None:

@@ -67,7 +67,8 @@ class Endpoints:
                 hint = ", or set EMBEDDED_MODEL=on" if endpoint in self._at_rest else ""
                 raise EndpointNotServed(
                     f"No upstream of this gateway offers {endpoint[:64]!r}. Add it to the "
-                    f"'endpoints' of an upstream of kind openai{hint}."
+                    "'endpoints' of an upstream of kind openai (OPENAI_ENDPOINTS, where "
+                    f"OPENAI_BASE_URL makes it){hint}."
                 )
             made = self._made[key] = self._routes_over(able)
         return made
