@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from support.gateway_process import clean_environment, command, run_command
+from support.gateway_process import (
+    clean_environment,
+    command,
+    gateway_process,
+    run_command,
+)
 from support.scripted_backend import Play, conversation, conversation_events, json_play
 from support.stage import Stage, stage
 
@@ -68,6 +73,16 @@ def test_without_a_gateway_it_says_how_to_start_one(empty: Path) -> None:
     assert done.returncode == 4
     assert "chatgpt-to-api serve" in done.stderr
     assert not empty.exists()
+
+
+def test_a_gateway_that_has_nothing_to_answer_with_is_told_as_that(empty: Path) -> None:
+    """To start another one would not help."""
+    with gateway_process(empty, EMBEDDED_MODEL="off") as gateway:
+        assert gateway.port
+        done = run_command("chat", "hi", data_dir=empty)
+    assert done.returncode == 1
+    assert "chatgpt-to-api doctor says what to do" in done.stderr
+    assert "chatgpt-to-api serve" not in done.stderr
 
 
 def test_a_wrong_url_is_wrong_usage(empty: Path) -> None:

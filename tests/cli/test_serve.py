@@ -34,6 +34,16 @@ def test_of_many_upstreams_those_that_cannot_answer_are_told(empty: Path) -> Non
         assert "and 2 more upstreams" in gateway.text
 
 
+def test_what_is_no_token_in_the_variable_is_told(empty: Path) -> None:
+    """It is left out, like a line of a file; in silence it would be missed for long."""
+    tokens = {"ACCESS_TOKENS": "tok-a,sk-1234567890abcdefghij"}
+    proxy = {"API_REVERSE_PROXY": "http://127.0.0.1:9/conversation"}
+    with gateway_process(empty, **tokens, **proxy) as gateway:
+        assert gateway.port
+        assert "warning: ACCESS_TOKENS: line 2: it is an API key" in gateway.text
+        assert "1234567890" not in gateway.text
+
+
 def test_a_second_gateway_on_the_folder_is_refused(shared: Stage) -> None:
     """It names the process that holds it, and ends with the code for what is not there."""
     done = shared.run("serve", SERVER_PORT="0")

@@ -62,11 +62,13 @@ class TokenImport:
                 await self._import()
             return _complaints(file)
 
-    async def offer_configured(self, tokens: Sequence[Secret]) -> None:
-        """Take the tokens of the variable ACCESS_TOKENS."""
-        if tokens:
-            lines = "\n".join(token.reveal() for token in tokens)
-            await self.offer("ACCESS_TOKENS", lines.encode())
+    async def offer_configured(self, tokens: Sequence[Secret]) -> Sequence[str]:
+        """Take the tokens of the variable ACCESS_TOKENS; return what is wrong with them."""
+        if not tokens:
+            return ()
+        lines = "\n".join(token.reveal() for token in tokens)
+        said = await self.offer("ACCESS_TOKENS", lines.encode())
+        return [f"ACCESS_TOKENS: {line}" for line in said]
 
     async def begin(self) -> None:
         """Import what was offered so far, if it is new; from now on every offer is."""

@@ -98,6 +98,7 @@ class Assembly:
             born=int(time.time()),
         )
         self.states = StateWriter(CredentialStates(store))
+        self._token_complaints: Sequence[str] = ()
         self.responses = StoredResponses(store, settings.responses)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -122,7 +123,7 @@ class Assembly:
         )
         await self.running.start()
         home = self.in_force.tokens[self.settings.token_upstream]
-        await take_up_tokens(self.watcher, self.settings, self.store, home)
+        self._token_complaints = await take_up_tokens(self.watcher, self.settings, self.store, home)
         upstreams = self.in_force.upstreams
         if any(upstream.kind == "local" for upstream in upstreams.values()):
             await self.embedded.prepare(alone=len(upstreams) == 1)
@@ -145,7 +146,7 @@ class Assembly:
     @property
     def warnings(self) -> list[str]:
         """What is wrong with the configuration and with watched files, a line each."""
-        return [*self.running.warnings, *self.watcher.warnings]
+        return [*self.running.warnings, *self._token_complaints, *self.watcher.warnings]
 
     async def open_doors(self, lock: FolderLock, official: Override) -> None:
         """Build the server's front."""

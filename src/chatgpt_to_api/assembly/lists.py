@@ -51,10 +51,13 @@ def watch_lists(watcher: Watcher, settings: Settings, keys: ClientKeys, pool: Po
 
 async def take_up_tokens(
     watcher: Watcher, settings: Settings, store: Store, tokens: TokenAdmin
-) -> None:
-    """Import the configured tokens, and those of the watched file now and whenever it changes."""
+) -> Sequence[str]:
+    """Import the configured tokens, and those of the watched file now and whenever it changes.
+
+    Returns what is wrong with the configured ones.
+    """
     importer = TokenImport(store, tokens)
-    await importer.offer_configured(settings.tokens.access_tokens)
+    complaints = await importer.offer_configured(settings.tokens.access_tokens)
 
     async def offer(content: bytes | None) -> Sequence[str]:
         return await importer.offer("file", content)
@@ -62,3 +65,4 @@ async def take_up_tokens(
     watcher.add(Path(settings.token_file), offer)
     await watcher.load()
     await importer.begin()
+    return complaints

@@ -229,5 +229,9 @@ def _first_model(gateway: GatewayClient) -> str:
     """Return the model to ask where none is named. Raises GatewayAway, GatewayRefused."""
     models = list_models(gateway)
     if not models:
-        stop(Exit.UNAVAILABLE, f"{gateway.url} has no model to talk to; name one with --model.")
+        stop(
+            Exit.FOUND,
+            f"{gateway.url} has no model to talk to: nothing is there that could answer. "
+            "chatgpt-to-api doctor says what to do.",
+        )
     return models[0].id

@@ -160,7 +160,10 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
         rest = len(status.upstreams) - len(shown_upstreams)
         lines.append(f"  and {rest} more upstream{'s' if rest > 1 else ''}")
     if not status.upstreams:
-        lines.append("  no upstream: set API_REVERSE_PROXY or OPENAI_BASE_URL, or give tokens")
+        lines.append(
+            "  no upstream: set API_REVERSE_PROXY or OPENAI_BASE_URL, give tokens, or let "
+            "EMBEDDED_MODEL be auto"
+        )
     if assembly.password.made is not None:
         lines.append(
             f"  admin password (shown once, kept in the data folder): "
