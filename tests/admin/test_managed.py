@@ -297,7 +297,7 @@ def test_routes_are_one_list_that_is_replaced_as_it_was_shown(gateway: GatewayPr
     [
         ({"model": "x", "candidates": [{"upstream": "nobody"}]}, "candidates[0].upstream"),
         ({"model": "x", "candidates": []}, "candidates"),
-        ({"model": "x"}, "route"),
+        ({"model": "x"}, "candidates"),
         ({"model": "", "candidates": [{"upstream": "filed"}]}, "model"),
         ({"model": "[z-a]", "candidates": [{"upstream": "filed"}]}, "model"),
         ({"model": "filed-model", "candidates": [{"upstream": "filed"}]}, "model"),
