@@ -163,11 +163,11 @@ def test_a_conversation_remembers_forgets_stops_and_leaves(shared: Stage) -> Non
     """Turns go along; /reset forgets; Ctrl-C ends the answer only; an error does not end it."""
     shared.script = lambda seen: conversation("first answer")
     with terminal(shared, "chat") as screen:
-        screen.until("Talking to gpt-3.5-turbo at ")
         screen.until("> ")
+        assert "Talking to gpt-3.5-turbo at " in screen.shown
         screen.type("/exti")
-        screen.until("There is no /exti.")
-        screen.until("> ")
+        screen.until("stops an answer.\n> ")
+        assert "There is no /exti." in screen.shown
         screen.type("question one")
         screen.until("first answer\n> ")
 
