@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from chatgpt_to_api.dialects.contract import UpstreamFault, WholeFacts
-from chatgpt_to_api.dialects.faults import nonsense
+from chatgpt_to_api.dialects.counting import facts_of_count
 from chatgpt_to_api.dialects.gemini.count import DIALECT, METHOD, Counted
 from chatgpt_to_api.dialects.gemini.faults import fault_of_reply
 from chatgpt_to_api.dialects.gemini.scanner import GenerateScanner
@@ -44,11 +44,7 @@ class CountUpstream:
 
     def facts(self, head: ReplyHead, body: bytes) -> WholeFacts:  # noqa: ARG002  # the contract's
         """Return what a relayed 2xx reply says: that it is a count, or that it is none."""
-        try:
-            _COUNTED.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return WholeFacts(fault=nonsense("The upstream's count of tokens holds no number."))
-        return WholeFacts()
+        return facts_of_count(_COUNTED, body)
 
     def scanner(self, head: ReplyHead, *, hide_usage: bool) -> GenerateScanner:  # noqa: ARG002  # the contract's
         """Return a reader for a stream, which a count never is."""

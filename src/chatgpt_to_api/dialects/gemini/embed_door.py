@@ -7,11 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from chatgpt_to_api.chat.needs import Feature, Needs
-from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
 from chatgpt_to_api.dialects.bodies import decode_body, present, without_mark
 from chatgpt_to_api.dialects.contract import Asked, ReplyEncoder, Stamp
+from chatgpt_to_api.dialects.embedding import TextsAsked
 from chatgpt_to_api.dialects.gemini.embed_messages import (
     BATCH,
     EMBED,
@@ -28,7 +27,7 @@ from chatgpt_to_api.dialects.gemini.paths import place_of
 from chatgpt_to_api.dialects.gemini.server import whole_name
 from chatgpt_to_api.dialects.gemini.spelling import spelled
 from chatgpt_to_api.dialects.problems import decoded, invalid
-from chatgpt_to_api.errors import EndpointNotServed, GatewayError, InvalidRequest
+from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 
 _HEADERS: Final = ((b"content-type", b"application/json; charset=UTF-8"),)
@@ -43,14 +42,9 @@ _RAW_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _RAW_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
-class EmbedAsked:
+class EmbedAsked(TextsAsked):
     """One request of either method, decoded and checked."""
 
-    stream = False
-    include_usage = False
-    n = 1
-    affinity = b""
-    opening = b""
     has_tokens = False
 
     def __init__(
@@ -68,20 +62,6 @@ class EmbedAsked:
         return tuple(
             name for name, own in names.items() if any(getattr(r, own) for r in self.requests)
         )
-
-    def request(self) -> ChatRequest:
-        """No chat can answer this."""
-        raise EndpointNotServed(
-            f"The upstream of {self.model!r} offers no embeddings.", param="model"
-        )
-
-    def needs(self) -> Needs:
-        """Nothing that only some upstreams can: each text is measured by itself."""
-        return Needs()
-
-    def may_need(self, feature: Feature) -> bool:  # noqa: ARG002  # the contract's
-        """No: all of these are about text that a model writes."""
-        return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no stream
         """Return the client's own JSON; wherever it names the model, that has to be the path's."""

@@ -6,8 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import Feature, Needs
-from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
 from chatgpt_to_api.dialects.bodies import decode_body, without_mark
 from chatgpt_to_api.dialects.contract import (
@@ -15,6 +13,7 @@ from chatgpt_to_api.dialects.contract import (
     ReplyEncoder,
     Stamp,
 )
+from chatgpt_to_api.dialects.embedding import TextsAsked
 from chatgpt_to_api.dialects.ollama.embed_messages import (
     EMBED,
     OLDER,
@@ -25,7 +24,7 @@ from chatgpt_to_api.dialects.ollama.errors import error_reply
 from chatgpt_to_api.dialects.ollama.messages import bare
 from chatgpt_to_api.dialects.ollama.rewriting import renamed
 from chatgpt_to_api.dialects.problems import invalid
-from chatgpt_to_api.errors import EndpointNotServed, GatewayError
+from chatgpt_to_api.errors import GatewayError
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 
 _HEADERS: Final = ((b"content-type", b"application/json; charset=utf-8"),)
@@ -33,14 +32,9 @@ _REQUEST: Final = msgspec.json.Decoder(OllamaEmbedRequest)
 _OLDER_REQUEST: Final = msgspec.json.Decoder(OllamaEmbeddingsRequest)
 
 
-class EmbedAsked:
+class EmbedAsked(TextsAsked):
     """One request of either path, decoded and checked."""
 
-    stream = False
-    include_usage = False
-    n = 1
-    affinity = b""
-    opening = b""
     has_tokens = False
 
     def __init__(self, body: bytes, asked: OllamaEmbedRequest | OllamaEmbeddingsRequest) -> None:
@@ -53,20 +47,6 @@ class EmbedAsked:
         """What only the model's own server could heed."""
         names = ("truncate", "keep_alive", "options")
         return tuple(name for name in names if getattr(self.asked, name, None))
-
-    def request(self) -> ChatRequest:
-        """No chat can answer this."""
-        raise EndpointNotServed(
-            f"The upstream of {self.model!r} offers no embeddings.", param="model"
-        )
-
-    def needs(self) -> Needs:
-        """Nothing that only some upstreams can: each text is measured by itself."""
-        return Needs()
-
-    def may_need(self, feature: Feature) -> bool:  # noqa: ARG002  # the contract's
-        """No: all of these are about text that a model writes."""
-        return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no stream
         """Return the client's own JSON, for the upstream's name of the model."""

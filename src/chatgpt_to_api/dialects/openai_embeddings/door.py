@@ -9,17 +9,16 @@ from typing import Final, cast
 
 import msgspec
 
-from chatgpt_to_api.chat.needs import Feature, Needs
-from chatgpt_to_api.chat.request import ChatRequest
 from chatgpt_to_api.chat.vectors import VectorRequest, Vectors
 from chatgpt_to_api.dialects.bodies import decode_body, without_mark
 from chatgpt_to_api.dialects.contract import Asked, Stamp
+from chatgpt_to_api.dialects.embedding import TextsAsked
 from chatgpt_to_api.dialects.openai.error_reply import error_reply
 from chatgpt_to_api.dialects.openai.requests import rewritten
 from chatgpt_to_api.dialects.openai.whole_only import NO_ENCODER, NoEncoder
 from chatgpt_to_api.dialects.openai_embeddings.messages import DIALECT, EmbeddingsRequest, Input
 from chatgpt_to_api.dialects.problems import invalid
-from chatgpt_to_api.errors import EndpointNotServed, GatewayError, InvalidRequest
+from chatgpt_to_api.errors import GatewayError, InvalidRequest
 from chatgpt_to_api.wire.http import HttpReply, RequestHead
 
 _EXAMPLE: Final = '{"model": "text-embedding-3-small", "input": "Hello"}'
@@ -27,15 +26,10 @@ _FORMATS: Final = ("float", "base64")
 _REQUEST: Final = msgspec.json.Decoder(EmbeddingsRequest)
 
 
-class EmbeddingsAsked:
+class EmbeddingsAsked(TextsAsked):
     """One embeddings request, decoded and checked."""
 
-    stream = False
-    include_usage = False
-    n = 1
     untranslated = ()
-    affinity = b""
-    opening = b""
 
     def __init__(self, body: bytes, asked: EmbeddingsRequest) -> None:
         self._body = body
@@ -90,20 +84,6 @@ class EmbeddingsAsked:
         }
         headers = [(b"content-type", b"application/json")]
         return HttpReply(200, headers, msgspec.json.encode(reply))
-
-    def request(self) -> ChatRequest:
-        """No chat can answer this."""
-        raise EndpointNotServed(
-            f"The upstream of {self.model!r} offers no embeddings.", param="model"
-        )
-
-    def needs(self) -> Needs:
-        """Nothing that only some upstreams can: each text is measured by itself."""
-        return Needs()
-
-    def may_need(self, feature: Feature) -> bool:  # noqa: ARG002  # the contract's
-        """No: all of these are about text that a model writes."""
-        return False
 
     def relayed(self, model: str, *, ask_usage: bool) -> bytes:  # noqa: ARG002  # it has no stream
         """Return the client's own JSON, for the upstream's name of the model."""
