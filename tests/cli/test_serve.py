@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 from support.gateway_process import gateway_process, run_command
@@ -32,6 +33,23 @@ def test_of_many_upstreams_those_that_cannot_answer_are_told(empty: Path) -> Non
         assert gateway.port
         assert "upstream conversation (conversation): no access token" in gateway.text
         assert "and 2 more upstreams" in gateway.text
+
+
+def test_without_any_upstream_what_to_do_is_told(empty: Path) -> None:
+    """On the first screen, at ``GET /`` and in the error of whoever asks all the same."""
+    with gateway_process(empty, EMBEDDED_MODEL="off") as gateway:
+        base = f"http://127.0.0.1:{gateway.port}"
+        question = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+        asked = run_curl(f"{base}/v1/chat/completions", "-d", question)
+        for told in (gateway.text, run_curl(base), asked):
+            assert "PATCH /admin/tokens" in told
+            assert "EMBEDDED_MODEL" in told
+        assert "Then try it:" in gateway.text
+
+
+def run_curl(*words: str) -> str:
+    done = subprocess.run(["curl", "-s", *words], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_what_is_no_token_in_the_variable_is_told(empty: Path) -> None:

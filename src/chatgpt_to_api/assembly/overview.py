@@ -12,6 +12,7 @@ from chatgpt_to_api.assembly.embedded import EmbeddedUpstream
 from chatgpt_to_api.config.upstream_settings import KEYED, UpstreamSettings
 from chatgpt_to_api.gateway.engine import Gateway
 from chatgpt_to_api.gateway.models import REFRESH, ModelCard, ModelList
+from chatgpt_to_api.gateway.routes import HOW_TO_BEGIN
 from chatgpt_to_api.pool.pool import Pool
 from chatgpt_to_api.server.status import Status, UpstreamStatus
 from chatgpt_to_api.transport.client import HttpClient
@@ -56,9 +57,11 @@ class GatewayOverview:
             else self._status_of(name, upstream)
             for name, upstream in self._in_force().items()
         )
-        advice = (self._embedded.missing,) if self._embedded.missing else ()
+        advice = [] if upstreams else [HOW_TO_BEGIN]
+        if self._embedded.missing:
+            advice.append(self._embedded.missing)
         cards = self.models()
-        return Status(upstreams, cards[0].id if cards else "", advice)
+        return Status(upstreams, cards[0].id if cards else "", tuple(advice))
 
     def _status_of(self, name: str, upstream: UpstreamSettings) -> UpstreamStatus:
         view = self._pool.view(name)

@@ -144,6 +144,7 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
     """Print what runs, in at most a dozen lines."""
     from chatgpt_to_api import __version__
     from chatgpt_to_api.assembly.gateway import warnings_of
+    from chatgpt_to_api.gateway.routes import HOW_TO_BEGIN
     from chatgpt_to_api.server.home import example
 
     server = loaded.settings.server
@@ -160,10 +161,7 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
         rest = len(status.upstreams) - len(shown_upstreams)
         lines.append(f"  and {rest} more upstream{'s' if rest > 1 else ''}")
     if not status.upstreams:
-        lines.append(
-            "  no upstream: set API_REVERSE_PROXY or OPENAI_BASE_URL, give tokens, or let "
-            "EMBEDDED_MODEL be auto"
-        )
+        lines += ["  no upstream is configured", f"    {HOW_TO_BEGIN}"]
     if assembly.password.made is not None:
         lines.append(
             f"  admin password (shown once, kept in the data folder): "
@@ -176,7 +174,8 @@ def _say_hello(loaded: Loaded, assembly: Assembly, port: int) -> None:
         lines[-1] = f"  and {len(warnings) - room + 1} more warnings: chatgpt-to-api doctor"
     at = f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
     model = status.model or "gpt-3.5-turbo"
-    lines += ["Try it:", f"  {example(at, model, keys=assembly.keys.configured)}"]
+    lines.append("Try it:" if status.upstreams else "Then try it:")
+    lines.append(f"  {example(at, model, keys=assembly.keys.configured)}")
     print("\n".join(lines), flush=True, file=sys.stdout)
 
 

@@ -26,6 +26,12 @@ WELL_KNOWN_MODELS: Final = (
 )
 """Names that stand for the default upstream where nothing else claims them."""
 
+HOW_TO_BEGIN: Final = (
+    "Give the gateway access tokens (PATCH /admin/tokens), set API_REVERSE_PROXY or "
+    "OPENAI_BASE_URL, or let EMBEDDED_MODEL be auto."
+)
+"""What somebody with no upstream can do."""
+
 LONGEST_MODEL: Final = 256
 """Most characters of a model's name: it is kept in records, logs and the cache of routes."""
 
@@ -119,10 +125,7 @@ class Routes:
                 param="model",
             )
         if not self.upstreams:
-            raise NoCredentials(
-                "No upstream is configured: give the gateway access tokens (PATCH /admin/tokens), "
-                "or set API_REVERSE_PROXY or OPENAI_BASE_URL."
-            )
+            raise NoCredentials(f"No upstream is configured. {HOW_TO_BEGIN}")
         meant = self._aliases.meant(model)
         if meant != model and model not in self.exact_names:
             model = meant  # once: the alias of an alias is nobody's
