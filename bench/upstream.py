@@ -26,11 +26,17 @@ HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
 )
-_whole = replies.chat_reply()
-WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-    len(_whole),
-    _whole,
-)
+
+
+def json_reply(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+
+WHOLE = json_reply(replies.chat_reply())
+MODELS = json_reply(b'{"object":"list","data":[]}')
 EVENTS = {
     "chat": replies.chat_events(),
     "snapshots": replies.snapshot_events(),
@@ -66,6 +72,9 @@ class Player(asyncio.Protocol):
         self.streams = self.streams or b'"stream":true' in body.replace(b" ", b"")
 
     def on_message_complete(self) -> None:
+        if self.path.endswith(b"/models"):
+            self.transport.write(MODELS)
+            return
         name = next((n for n in EVENTS if n.encode() in self.path), "chat")
         if name == "chat" and not self.streams:
             self.transport.write(WHOLE)
