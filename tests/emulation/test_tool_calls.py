@@ -25,6 +25,7 @@ from chatgpt_to_api.chat.events import (
 )
 from chatgpt_to_api.emulation.tool_calls import MOST_FAILED, ToolCalls
 from chatgpt_to_api.errors import UpstreamFailed
+from support.json_values import JSON
 
 TOOLS = frozenset({"weather", "now", "search_web"})
 
@@ -317,15 +318,6 @@ def test_beginnings_without_end_cost_a_bounded_number_of_readings() -> None:
 
 # -- properties ------------------------------------------------------------------------------
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
 CALLS = st.tuples(st.sampled_from(sorted(TOOLS)), st.dictionaries(st.text(), JSON, max_size=4))
 WORDS = st.text(alphabet="abc .\né", min_size=1).map(str.strip).filter(bool)
 _CRUMBS = (

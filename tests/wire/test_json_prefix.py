@@ -11,16 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatgpt_to_api.wire.json_prefix import ObjectPrefix
+from support.json_values import JSON
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
 OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
 
 
