@@ -13,6 +13,7 @@ from chatgpt_to_api.dialects.faults import (
 )
 from chatgpt_to_api.wire.error_body import read_error_body
 from chatgpt_to_api.wire.http import ReplyHead
+from chatgpt_to_api.wire.sse import SseEvent, SseSplitter
 
 STREAM_HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -42,11 +43,13 @@ def shape_of(head: ReplyHead, data: bytes) -> Shape | None:
     return "whole"
 
 
-def ends_by_itself(payload: bytes) -> bool:
-    """Whether a last line without its end is whole all the same."""
-    if payload.strip() == DONE:
-        return True
-    return isinstance(anything(payload), dict)
+def last_events(splitter: SseSplitter) -> list[SseEvent]:
+    """Return what a stream's end completes: a last line without its end may be whole, too."""
+    events = splitter.eof()
+    cut = splitter.cut
+    if cut is not None and (cut.data.strip() == DONE or isinstance(anything(cut.data), dict)):
+        events.append(cut)
+    return events
 
 
 def no_completion(head: ReplyHead, body: bytes) -> UpstreamFault:

@@ -28,7 +28,7 @@ from chatgpt_to_api.dialects.openai.replies import (
     DONE,
     TERMINAL,
     Shape,
-    ends_by_itself,
+    last_events,
     no_completion,
     shape_of,
 )
@@ -108,11 +108,7 @@ class ReplyScanner:
             return Passed(b"")
         if self._shape != "stream":
             return self._whole()
-        events = self._splitter.eof()
-        cut = self._splitter.cut
-        if cut is not None and ends_by_itself(cut.data):
-            events.append(cut)
-        passed = self._read(b"".join(map(write_event, events)))
+        passed = self._read(b"".join(map(write_event, last_events(self._splitter))))
         if self.done or passed.failed is not None:
             return passed
         if not self._committed:

@@ -43,7 +43,7 @@ from chatgpt_to_api.dialects.faults import (
 )
 from chatgpt_to_api.dialects.openai.replies import (
     DONE,
-    ends_by_itself,
+    last_events,
     no_completion,
     shape_of,
 )
@@ -125,11 +125,8 @@ class ChatReplyDecoder(ReplyReader):
 
     def _close(self, events: list[ChatEvent]) -> None:
         """The stream is good after ``[DONE]``, or with every choice finished."""
-        for event in self._splitter.eof():
+        for event in last_events(self._splitter):
             self._event(event, events)
-        cut = self._splitter.cut
-        if cut is not None and not self.done and ends_by_itself(cut.data):
-            self._event(cut, events)
         if not self.done:
             if not self._choices:
                 raise Broken(nonsense("The upstream's stream ended without an answer."))

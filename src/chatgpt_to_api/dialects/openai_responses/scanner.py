@@ -17,7 +17,7 @@ from chatgpt_to_api.chat.usage import Usage
 from chatgpt_to_api.dialects.bodies import LEADING, UNREADABLE, present
 from chatgpt_to_api.dialects.contract import Passed, UpstreamFault, WholeFacts
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
-from chatgpt_to_api.dialects.openai.replies import Shape, ends_by_itself, shape_of
+from chatgpt_to_api.dialects.openai.replies import Shape, last_events, shape_of
 from chatgpt_to_api.dialects.openai_responses.faults import fault_of_event, no_response
 from chatgpt_to_api.dialects.openai_responses.messages import ResponseObject, StreamEvent
 from chatgpt_to_api.dialects.openai_responses.usage import read_usage
@@ -95,11 +95,7 @@ class ResponseScanner:
             return _NOTHING
         if self._shape != "stream":
             return self._whole()
-        events = self._splitter.eof()
-        cut = self._splitter.cut
-        if cut is not None and ends_by_itself(cut.data):
-            events.append(cut)
-        passed = self._read(b"".join(map(write_event, events)))
+        passed = self._read(b"".join(map(write_event, last_events(self._splitter))))
         if self.done or passed.failed is not None:
             return passed
         return self._fail(passed.data, truncated(), content=passed.content)

@@ -22,7 +22,7 @@ from chatgpt_to_api.chat.fitting import ToolNames
 from chatgpt_to_api.dialects.bodies import UNREADABLE, present
 from chatgpt_to_api.dialects.contract import UpstreamFault
 from chatgpt_to_api.dialects.faults import anything, nonsense, too_long, truncated
-from chatgpt_to_api.dialects.openai.replies import DONE, ends_by_itself, shape_of
+from chatgpt_to_api.dialects.openai.replies import DONE, last_events, shape_of
 from chatgpt_to_api.dialects.openai_responses.faults import fault_of_event, no_response
 from chatgpt_to_api.dialects.openai_responses.messages import (
     ResponseObject,
@@ -83,11 +83,8 @@ class ResponseDecoder(ReplyReader):
 
     def _close(self, events: list[ChatEvent]) -> None:
         """The stream is good only after the event that ends a response."""
-        for event in self._splitter.eof():
+        for event in last_events(self._splitter):
             self._event(event, events)
-        cut = self._splitter.cut
-        if cut is not None and not self.done and ends_by_itself(cut.data):
-            self._event(cut, events)
         if not self.done:
             raise Broken(truncated())
 
